@@ -1,0 +1,8 @@
+"""Augmentations on the device. Each is a pure function that also says how much of the image it left visible."""
+
+from softaug_jax.augment.chain import Chain, Member
+from softaug_jax.augment.crop import HardCrop, SoftCrop
+from softaug_jax.augment.flip import Flip
+from softaug_jax.augment.transform import Normalize, Transform
+
+__all__ = ["Chain", "Flip", "HardCrop", "Member", "Normalize", "SoftCrop", "Transform"]

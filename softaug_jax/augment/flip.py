@@ -1,0 +1,24 @@
+"""Horizontal flip."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from softaug_jax.augment.transform import fully_visible
+
+
+class Flip(NamedTuple):
+    """Mirrors an image left to right, with some probability."""
+
+    probability: float = 0.5
+
+    def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
+        """Which images to flip, bool [B]."""
+        return jax.random.bernoulli(key, self.probability, (batch,))
+
+    def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:
+        flip = draws.reshape(-1, 1, 1, 1)
+        return jnp.where(flip, images[:, :, ::-1], images), fully_visible(images)

@@ -1,0 +1,49 @@
+"""Checks of what a caller passes, with errors that name the thing, the value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+
+class UsageError(ValueError):
+    """What the user asked for can't be done; the message is one line for the terminal."""
+
+
+def check_scalar(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: Any = None,
+) -> None:
+    """Raises ValueError if a Python or NumPy `value` is outside its range.
+
+    JAX arrays pass unseen: they may be traced, and looking at them would wait for the device.
+    """
+    if not isinstance(value, (int, float, np.number, np.ndarray)):
+        return
+    values = np.asarray(value)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} = {value} must be finite.")
+    if above is not None and not (values > above).all():
+        raise ValueError(f"{name} = {value} must be greater than {above}.")
+    if at_least is not None and not (values >= at_least).all():
+        raise ValueError(f"{name} = {value} must be at least {at_least}.")
+    if isinstance(at_most, (int, float, np.number, np.ndarray)) and not (values <= np.asarray(at_most)).all():
+        raise ValueError(f"{name} = {value} must be at most {at_most}.")
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Raises ValueError if `value` is not one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} = {value!r} is unknown. Choose from {', '.join(choices)}.")
+
+
+def check_last_axis(name: str, array: Any, length: int, meaning: str) -> None:
+    """Raises ValueError if the last axis of `array` has another length."""
+    if array.ndim < 1 or array.shape[-1] != length:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}; its last axis must be {meaning}, of length {length}.")

@@ -1,0 +1,161 @@
+"""Crops by an offset: drawing it, what it leaves visible, and the pixels (arXiv:2211.04625, section 4.1)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from softaug_jax.checks import check_choice, check_last_axis, check_scalar
+from softaug_jax.numerics import as_float
+
+ROUNDINGS = ("truncate", "nearest")
+
+
+def sample_offsets(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    *,
+    size: tuple[int, int],
+    sigma: float = 0.3,
+    rounding: str = "truncate",
+) -> jax.Array:
+    """Draws crop offsets t ~ N(0, sigma L) per axis, truncated to |t| < L (arXiv:2211.04625, section 4.1).
+
+    L is the longer edge. Draws beyond the limit are redrawn (the normal is truncated, not clipped), as in the
+    authors' code, which also rounds toward zero to whole pixels; the paper does not say.
+
+    Args:
+      key: a JAX random key.
+      shape: how many, for example (batch,).
+      size: (H, W) of the images, in pixels.
+      sigma: standard deviation as a fraction of the longer edge, > 0.
+      rounding: to whole pixels, "truncate" (toward zero) or "nearest".
+
+    Returns:
+      Offsets (ty, tx), int32 [*shape, 2], in pixels, each in [-(L - 1), L - 1].
+
+    Raises:
+      ValueError: if sigma is not positive, the size not two positive integers, or the rounding unknown.
+
+    >>> sample_offsets(jax.random.key(0), (128,), size=(32, 32)).shape
+    (128, 2)
+    """
+    check_scalar("sigma", sigma, above=0)
+    check_choice("rounding", rounding, ROUNDINGS)
+    longer = max(_checked_size(size))
+    offsets = jax.random.truncated_normal(key, -1.0 / sigma, 1.0 / sigma, (*shape, 2)) * (sigma * longer)
+    offsets = jnp.trunc(offsets) if rounding == "truncate" else jnp.round(offsets)
+    return jnp.clip(offsets.astype(jnp.int32), 1 - longer, longer - 1)
+
+
+def crop_visibility(offsets: ArrayLike, size: tuple[int, int]) -> jax.Array:
+    """Share of the image that a crop shifted by `offsets` still shows (arXiv:2211.04625, section 4.1).
+
+    v = (H - |ty|) (W - |tx|) / (H W), and 0 where the crop misses the image.
+
+    Args:
+      offsets: (ty, tx) in pixels, [..., 2].
+      size: (H, W) in pixels.
+
+    Returns:
+      Visibility [...], float, in [0, 1].
+
+    Raises:
+      ValueError: if the last axis of offsets is not 2, or the size not two positive integers.
+
+    >>> print(crop_visibility(jnp.array([[0, 0], [8, 16], [0, -32]]), (32, 32)))
+    [1.    0.375 0.   ]
+    """
+    height, width = _checked_size(size)
+    offsets = jnp.asarray(offsets)
+    check_last_axis("offsets", offsets, 2, "(ty, tx)")
+    # A product of integers, divided once, so that it is the correctly rounded share of pixels.
+    rows = jnp.maximum(height - jnp.abs(offsets[..., 0]), 0)
+    columns = jnp.maximum(width - jnp.abs(offsets[..., 1]), 0)
+    return as_float(rows * columns) / (height * width)
+
+
+def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Array:
+    """Crops of the images' own size, shifted: out[y, x] = in[y + ty, x + tx], and `fill` outside the image.
+
+    Args:
+      images: [..., H, W, C], any type.
+      offsets: (ty, tx), int [..., 2], in pixels; positive moves the crop down and to the right.
+      fill: what the crop shows outside the image, a scalar or one value a channel [C].
+
+    Returns:
+      Images [..., H, W, C], of the same type.
+
+    Raises:
+      ValueError: if a shape does not fit.
+
+    >>> print(crop(jnp.arange(9).reshape(3, 3, 1), jnp.array([1, -1]), fill=-1)[..., 0])
+    [[-1  3  4]
+     [-1  6  7]
+     [-1 -1 -1]]
+    """
+    images, offsets = jnp.asarray(images), jnp.asarray(offsets)
+    check_last_axis("offsets", offsets, 2, "(ty, tx)")
+    if images.ndim < 3:
+        raise ValueError(f"images have shape {images.shape}; they must be [..., H, W, C].")
+    fill = jnp.asarray(fill, images.dtype)
+    if fill.shape not in ((), images.shape[-1:]):
+        raise ValueError(f"fill has shape {fill.shape}; it must be a scalar or one value for each of the channels.")
+    lead = jnp.broadcast_shapes(images.shape[:-3], offsets.shape[:-1])
+    images = jnp.broadcast_to(images, lead + images.shape[-3:])
+    offsets = jnp.broadcast_to(offsets, (*lead, 2))
+    images, row_is_inside = _shift(images, offsets[..., 0], axis=images.ndim - 3)
+    images, column_is_inside = _shift(images, offsets[..., 1], axis=images.ndim - 2)
+    fill = jnp.broadcast_to(fill, images.shape)
+    return jnp.where(row_is_inside & column_is_inside, images, fill)
+
+
+def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> jax.Array:
+    """Intersection over union of boxes (y0, x0, y1, x1), the IoU of arXiv:2211.04625, Eqs. 9 and 10.
+
+    Args:
+      boxes_a: corners, [..., 4], in any one unit; a box with y1 <= y0 or x1 <= x0 is empty.
+      boxes_b: the same, [..., 4], broadcast against `boxes_a`.
+
+    Returns:
+      IoU [...], float, in [0, 1]; 0 where both boxes are empty.
+
+    Raises:
+      ValueError: if a last axis is not 4.
+
+    >>> print(box_iou(jnp.array([0, 0, 2, 2]), jnp.array([1, 0, 3, 2])))
+    0.33333334
+    """
+    boxes_a, boxes_b = as_float(boxes_a), as_float(boxes_b)
+    check_last_axis("boxes_a", boxes_a, 4, "(y0, x0, y1, x1)")
+    check_last_axis("boxes_b", boxes_b, 4, "(y0, x0, y1, x1)")
+    lead = jnp.broadcast_shapes(boxes_a.shape, boxes_b.shape)
+    boxes_a, boxes_b = jnp.broadcast_to(boxes_a, lead), jnp.broadcast_to(boxes_b, lead)
+    overlap = jnp.concatenate(
+        [jnp.maximum(boxes_a[..., :2], boxes_b[..., :2]), jnp.minimum(boxes_a[..., 2:], boxes_b[..., 2:])], -1
+    )
+    intersection = _area(overlap)
+    union = _area(boxes_a) + _area(boxes_b) - intersection
+    return intersection / jnp.where(union > 0, union, 1.0)
+
+
+def _area(boxes: jax.Array) -> jax.Array:
+    return jnp.prod(jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
+
+
+def _shift(images: jax.Array, offset: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Moves each image along one axis; returns it and which of its pixels came from inside, both of its rank."""
+    length = images.shape[axis]
+    source = jnp.expand_dims(offset, range(offset.ndim, images.ndim))
+    shape = [1] * images.ndim
+    shape[axis] = length
+    source = source + jnp.arange(length, dtype=offset.dtype).reshape(shape)
+    inside = (source >= 0) & (source < length)
+    return jnp.take_along_axis(images, jnp.clip(source, 0, length - 1), axis=axis), inside
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size = {tuple(size)} must be (H, W), two positive numbers of pixels.")
+    return int(size[0]), int(size[1])

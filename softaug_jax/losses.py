@@ -1,0 +1,75 @@
+"""Losses on logits, one value an example: the caller takes the mean."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from softaug_jax.checks import check_scalar
+from softaug_jax.numerics import as_float, power
+
+
+def soft_cross_entropy(logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> jax.Array:
+    r"""Cross entropy between soft targets and softmax(logits), times the weights.
+
+    .. math:: w \cdot \Bigl(-\sum_c t_c \log \mathrm{softmax}(z)_c\Bigr)
+
+    The loss of arXiv:2211.04625, Eqs. 4 to 6; equal in gradient to the KL divergence of the authors' code. The
+    weights are not renormalised: the batch's loss is the plain mean of what this returns.
+
+    Args:
+      logits: z, [..., N]; computed in float32 or wider.
+      targets: t, [..., N], each summing to 1.
+      weights: w, [...], or None for 1.
+
+    Returns:
+      Loss [...], in nats.
+
+    Raises:
+      ValueError: if the shapes do not match.
+
+    >>> print(soft_cross_entropy(jnp.zeros((2, 4)), jnp.eye(4)[:2], jnp.array([1.0, 0.5])))
+    [1.3862944 0.6931472]
+    """
+    logits, targets = as_float(logits), jnp.asarray(targets)
+    if logits.shape != targets.shape:
+        raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal, [..., N].")
+    # A target of 0 adds nothing, also where the logit is -inf.
+    log_probabilities = jax.nn.log_softmax(logits)
+    losses = -jnp.sum(jnp.where(targets > 0, targets * jnp.where(targets > 0, log_probabilities, 0.0), 0.0), -1)
+    if weights is None:
+        return losses
+    weights = jnp.asarray(weights)
+    if weights.shape != losses.shape:  # [B, 1] against [B] would silently make [B, B]
+        raise ValueError(f"weights have shape {weights.shape}; they must be {losses.shape}, one an example.")
+    return losses * weights
+
+
+def focal_loss(logits: ArrayLike, labels: ArrayLike, gamma: ArrayLike) -> jax.Array:
+    r"""Focal loss (Lin et al., ICCV 2017), a comparison in arXiv:2211.04625, Table 1, whose "alpha" is gamma here.
+
+    .. math:: -(1 - p_y)^\gamma \log p_y, \qquad p = \mathrm{softmax}(z)
+
+    Args:
+      logits: z, [..., N]; computed in float32 or wider.
+      labels: true classes y, int [...], in [0, N).
+      gamma: exponent, >= 0; 0 is the cross entropy.
+
+    Returns:
+      Loss [...], in nats.
+
+    Raises:
+      ValueError: if gamma is negative or the shapes do not match.
+
+    >>> print(focal_loss(jnp.zeros((1, 2)), jnp.array([0]), gamma=2.0))
+    [0.1732868]
+    """
+    check_scalar("gamma", gamma, at_least=0)
+    logits, labels = as_float(logits), jnp.asarray(labels)
+    if logits.shape[:-1] != labels.shape:
+        raise ValueError(f"logits have shape {logits.shape}, labels {labels.shape}: they must be [..., N] and [...].")
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
+    if isinstance(gamma, (int, float)) and gamma == 0:
+        return -log_p
+    return -power(-jnp.expm1(log_p), gamma) * log_p

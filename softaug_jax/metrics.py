@@ -1,0 +1,124 @@
+"""Metrics as masked sums, so that padding changes nothing and batches and devices add up exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from softaug_jax.checks import check_scalar
+from softaug_jax.losses import soft_cross_entropy
+from softaug_jax.numerics import as_float
+
+
+class ClassificationSums(NamedTuple):
+    """Sums over examples; divide by `count` for the mean."""
+
+    wrong: jax.Array  # top-1 errors
+    nll: jax.Array  # negative log likelihood, in nats
+    brier: jax.Array  # squared distance between the probabilities and the one-hot label, in [0, 2]
+    count: jax.Array
+
+
+class CalibrationBins(NamedTuple):
+    """Per bin: how many examples, and the sums of their confidence and of their correctness, each [num_bins]."""
+
+    counts: jax.Array
+    confidence_sums: jax.Array
+    accuracy_sums: jax.Array
+
+
+def classification_sums(
+    logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
+) -> ClassificationSums:
+    """Sums of top-1 error, negative log likelihood and Brier score over the examples where mask is true.
+
+    Args:
+      logits: [B, N].
+      labels: true classes, int [B].
+      mask: which examples count, bool or 0/1 [B]; None means all.
+
+    Returns:
+      The four sums, each a float32 scalar.
+
+    >>> sums = classification_sums(jnp.array([[2.0, 0.0], [2.0, 0.0]]), jnp.array([0, 1]), jnp.array([True, True]))
+    >>> print(sums.wrong / sums.count)
+    0.5
+    """
+    logits, labels = as_float(logits), jnp.asarray(labels)
+    weights = _mask(mask, labels)
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    wrong = (jnp.argmax(logits, -1) != labels).astype(jnp.float32)
+    brier = jnp.sum((jax.nn.softmax(logits) - one_hot) ** 2, -1)
+    nll = soft_cross_entropy(logits, one_hot)
+    total = lambda values: jnp.sum(jnp.where(weights > 0, values, 0.0))
+    return ClassificationSums(total(wrong), total(nll), total(brier), jnp.sum(weights))
+
+
+def calibration_bins(
+    probabilities: ArrayLike, labels: ArrayLike, *, num_bins: int = 10, mask: ArrayLike | None = None
+) -> CalibrationBins:
+    """Sorts predictions by confidence, the largest probability, into equal bins (for arXiv:2211.04625, Eq. 8).
+
+    Bins are closed on the right: bin m of M holds (m / M, (m + 1) / M]; a confidence of 0 is in the first.
+
+    Args:
+      probabilities: [B, N], rows summing to 1.
+      labels: true classes, int [B].
+      num_bins: M, at least 1; the paper has 10.
+      mask: which examples count, bool or 0/1 [B]; None means all.
+
+    Returns:
+      Counts, confidence sums and accuracy sums, each float32 [M]. Those of several batches add up.
+
+    Raises:
+      ValueError: if num_bins < 1 or the shapes do not match.
+    """
+    check_scalar("num_bins", num_bins, at_least=1)
+    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
+    if probabilities.shape[:-1] != labels.shape:
+        raise ValueError(f"probabilities have shape {probabilities.shape}, labels {labels.shape}: not [B, N] and [B].")
+    weights = _mask(mask, labels)
+    confidence = jnp.max(probabilities, -1)
+    correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
+    upper_edges = jnp.arange(1, num_bins, dtype=jnp.float32) / num_bins
+    bins = jnp.searchsorted(upper_edges, confidence, side="left")
+    member = jax.nn.one_hot(bins, num_bins) * weights[..., None]
+    total = lambda values: jnp.sum(jnp.where(member > 0, values[..., None], 0.0), range(member.ndim - 1))
+    return CalibrationBins(total(jnp.ones_like(confidence)), total(confidence), total(correct))
+
+
+def ece_from_bins(bins: CalibrationBins) -> jax.Array:
+    """Expected calibration error of summed bins, a scalar in [0, 1] (arXiv:2211.04625, Eq. 8); 0 without examples."""
+    gaps = jnp.abs(bins.accuracy_sums - bins.confidence_sums)  # count * |accuracy - confidence|
+    return jnp.sum(gaps) / jnp.maximum(jnp.sum(bins.counts), 1.0)
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, *, num_bins: int = 10, mask: ArrayLike | None = None
+) -> jax.Array:
+    r"""Expected calibration error (arXiv:2211.04625, Eq. 8).
+
+    .. math:: ECE = \sum_m \frac{|B_m|}{n} |acc(B_m) - conf(B_m)|
+
+    Args, bins and errors: those of `calibration_bins`.
+
+    Returns:
+      A scalar in [0, 1].
+
+    >>> p = jnp.array([[0.75, 0.25], [0.75, 0.25]])
+    >>> print(expected_calibration_error(p, jnp.array([0, 1])))
+    0.25
+    """
+    return ece_from_bins(calibration_bins(probabilities, labels, num_bins=num_bins, mask=mask))
+
+
+def _mask(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
+    if mask is None:
+        return jnp.ones(labels.shape, jnp.float32)
+    mask = jnp.asarray(mask)
+    if mask.shape != labels.shape:
+        raise ValueError(f"mask has shape {mask.shape}, labels {labels.shape}: they must be equal.")
+    return (mask > 0).astype(jnp.float32)

@@ -1,0 +1,22 @@
+"""Small numerical helpers that more than one formula needs."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def power(base: jax.typing.ArrayLike, exponent: jax.typing.ArrayLike) -> jax.Array:
+    """`base ** exponent` for base >= 0 and exponent > 0, whose gradient at base 0 is 0.
+
+    The plain power's is infinite there for an exponent below 1, and 0 * inf further down the chain is NaN.
+    """
+    base = jnp.asarray(base)
+    positive = base > 0
+    return jnp.where(positive, jnp.where(positive, base, 1.0) ** exponent, 0.0)
+
+
+def as_float(x: jax.typing.ArrayLike) -> jax.Array:
+    """As a floating-point array of at least float32: integers and half precisions become float32."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,149 @@
+"""From visibility to targets and weights (arXiv:2211.04625, Eqs. 4 to 7 and 9 to 11)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from softaug_jax.checks import check_choice, check_scalar
+from softaug_jax.numerics import as_float, power
+
+MODES = ("none", "target", "weight", "target_and_weight")
+HYPOTHESES = ("sa1", "sa2")
+
+
+def confidence(
+    visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p_max: ArrayLike = 1.0
+) -> jax.Array:
+    r"""How sure the target should be when a share `visibility` of the image is left.
+
+    .. math:: p = p_{max} - (p_{max} - p_{min}) (1 - v)^k
+
+    (arXiv:2211.04625, Eq. 7, which has p_max = 1.) Monotone in v, with p(1) = p_max and p(0) = p_min. k = 1 is
+    linear; a larger k keeps a plateau at high visibility. Any argument may be an array that broadcasts: one value a
+    class or a sample is Eq. 11. The gradient with respect to v is finite everywhere, and 0 at v = 1.
+
+    Args:
+      visibility: share of the image that is visible, [...], clipped to [0, 1].
+      k: shape of the curve, > 0.
+      p_min: confidence when nothing is visible, in [0, p_max]; chance, 1 / num_classes, in the paper.
+      p_max: confidence when everything is visible, in [p_min, 1]; below 1 it is label smoothing.
+
+    Returns:
+      Confidence p, [...], float.
+
+    Raises:
+      ValueError: if a Python or NumPy value is outside its range. Traced values are not checked.
+
+    >>> print(confidence(jnp.array([0.0, 0.5, 1.0]), p_min=0.1))
+    [0.1   0.775 1.   ]
+    """
+    check_scalar("k", k, above=0)
+    check_scalar("p_max", p_max, at_least=0, at_most=1)
+    check_scalar("p_min", p_min, at_least=0, at_most=p_max)
+    hidden = power(1.0 - jnp.clip(as_float(visibility), 0.0, 1.0), k)
+    # Equal to Eq. 7, written as a mixture because this form is exact at both ends in floating point.
+    return p_max * (1.0 - hidden) + p_min * hidden
+
+
+def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> jax.Array:
+    """Targets with `confidence` p on the true class and (1 - p) / (N - 1) on each other (arXiv:2211.04625, Eq. 4).
+
+    Args:
+      labels: true classes, int [...], in [0, num_classes). Any other value gets (1 - p) / (N - 1) everywhere.
+      confidence: probability p of the true class, in [0, 1], a scalar or [...].
+      num_classes: N, at least 2.
+
+    Returns:
+      Targets [..., N], float; each sums to 1.
+
+    Raises:
+      ValueError: if num_classes < 2, a Python confidence is outside [0, 1], or the labels are not integers.
+
+    >>> print(soft_targets(jnp.array([2, 0]), jnp.array([0.5, 1.0]), num_classes=3))
+    [[0.25 0.25 0.5 ]
+     [1.   0.   0.  ]]
+    """
+    check_scalar("num_classes", num_classes, at_least=2)
+    check_scalar("confidence", confidence, at_least=0, at_most=1)
+    labels = jnp.asarray(labels)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"labels have dtype {labels.dtype}; they must be integers, one class number an example.")
+    p = as_float(confidence)
+    if p.ndim and labels.ndim and p.shape != jnp.broadcast_shapes(p.shape, labels.shape):
+        raise ValueError(f"confidence has shape {p.shape}, labels {labels.shape}: they must match.")
+    p = jnp.broadcast_to(p, jnp.broadcast_shapes(p.shape, labels.shape))[..., None]
+    is_true_class = jax.nn.one_hot(labels, num_classes, dtype=bool)
+    return jnp.where(is_true_class, p, (1.0 - p) / (num_classes - 1))
+
+
+def soften(
+    labels: ArrayLike,
+    visibility: ArrayLike,
+    *,
+    num_classes: int,
+    mode: str = "target_and_weight",
+    k: ArrayLike = 2.0,
+    p_min: ArrayLike | None = None,
+    p_max: ArrayLike = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """Targets and weights of examples of which a share `visibility` is left (arXiv:2211.04625, Eqs. 4 to 6).
+
+    Args:
+      labels: true classes, int [...].
+      visibility: share of each image that is visible, [...], clipped to [0, 1].
+      num_classes: N, at least 2.
+      mode: "target" softens the target (Eq. 4), "weight" the weight (Eq. 5), "target_and_weight" both (Eq. 6, the
+        paper's best), "none" neither: one-hot targets and weights of 1.
+      k: shape of the curve, > 0; see `confidence`.
+      p_min: confidence at visibility 0; None means chance, 1 / num_classes.
+      p_max: confidence at visibility 1; below 1 it is label smoothing.
+
+    Returns:
+      Targets [..., N] and weights [...], float.
+
+    Raises:
+      ValueError: if the mode is unknown, or an argument of `confidence` or `soft_targets` is out of range.
+
+    >>> targets, weights = soften(jnp.array([1, 0]), jnp.array([1.0, 0.5]), num_classes=2)
+    >>> print(targets, weights)
+    [[0.    1.   ]
+     [0.875 0.125]] [1.    0.875]
+    """
+    check_choice("mode", mode, MODES)
+    check_scalar("num_classes", num_classes, at_least=2)
+    p = confidence(visibility, k=k, p_min=1.0 / num_classes if p_min is None else p_min, p_max=p_max)
+    p = jnp.broadcast_to(p, jnp.broadcast_shapes(p.shape, jnp.shape(labels)))
+    ones = jnp.ones_like(p)
+    targets = soft_targets(labels, p if mode in ("target", "target_and_weight") else ones, num_classes)
+    weights = p if mode in ("weight", "target_and_weight") else ones
+    return targets, weights
+
+
+def pair_confidence(
+    iou: ArrayLike, *, k: ArrayLike = 4.0, p_min: ArrayLike = 0.0, hypothesis: str = "sa1"
+) -> jax.Array:
+    """Weight of a pair of crops of one image, from how much they overlap (arXiv:2211.04625, Eqs. 9 and 10).
+
+    "sa1": p = 1 - (1 - p_min) (1 - IoU)^k, so that pairs with little overlap count less (Eq. 9, the paper's better).
+    "sa2": p = 1 - (1 - p_min) IoU^k, so that pairs with much overlap do (Eq. 10).
+
+    Args:
+      iou: intersection over union of the two crops, [...], clipped to [0, 1]; see `box_iou`.
+      k: shape of the curve, > 0.
+      p_min: smallest weight, in [0, 1].
+      hypothesis: "sa1" or "sa2".
+
+    Returns:
+      Weights [...], float.
+
+    Raises:
+      ValueError: if the hypothesis is unknown, or k or p_min out of range.
+
+    >>> print(pair_confidence(jnp.array([0.0, 0.5, 1.0])), pair_confidence(jnp.array([0.0, 1.0]), hypothesis="sa2"))
+    [0.     0.9375 1.    ] [1. 0.]
+    """
+    check_choice("hypothesis", hypothesis, HYPOTHESES)
+    agreement = as_float(iou) if hypothesis == "sa1" else 1.0 - as_float(iou)
+    return confidence(agreement, k=k, p_min=p_min)
