@@ -1,0 +1,1 @@
+"""One file a protocol; `common` holds the defaults."""

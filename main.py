@@ -1,0 +1,31 @@
+"""Trains or evaluates a config.
+
+  python main.py --config=configs/cifar10_sa.py[:key=value,...] [--workdir=DIR] [--config.path.to.field=value]
+  python main.py --config=... --workdir=DIR --mode=eval
+"""
+
+import datetime
+
+from absl import flags
+
+from softaug_jax import cli
+
+
+def main(config: object, options: flags.FlagValues) -> None:
+    """Runs the loop; it is imported here so that a wrong command line is answered at once."""
+    from softaug_jax.train import loop
+
+    workdir = options.workdir
+    if workdir is None:
+        if options.mode == "eval":
+            cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
+        workdir = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    loop.run(config, workdir, options.mode)
+
+
+if __name__ == "__main__":
+    cli.run_with_config(
+        main,
+        {"workdir": (None, "Where the run is kept. Default: runs/<config>-<time>.")},
+        mode=("train", ["train", "eval"], "Train (the default), or evaluate the newest checkpoint."),
+    )

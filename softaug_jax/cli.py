@@ -1,0 +1,70 @@
+"""What the commands share: the --config flag, and errors as one line with exit code 2."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from softaug_jax.checks import UsageError
+
+
+def run_with_config(
+    main: Callable[[Any, flags.FlagValues], Any], strings: dict[str, tuple[str | None, str]], **enums: Any
+) -> None:
+    """Parses the command line and calls main(config, flags).
+
+    Args:
+      main: what to run; UsageError in it ends the program with its message and code 2.
+      strings: further flags, name -> (default, help).
+      **enums: further flags with a choice of values, name -> (default, choices, help).
+    """
+    config_flags.DEFINE_config_file("config", None, "The config file, with arguments after a colon.", lock_config=True)
+    for name, (default, text) in strings.items():
+        flags.DEFINE_string(name, default, text)
+    for name, (default, choices, text) in enums.items():
+        flags.DEFINE_enum(name, default, choices, text)
+    quiet()
+    app.run(lambda argv: _guarded(main), flags_parser=_parse)
+
+
+def quiet() -> None:
+    """Leaves the terminal to the run: Orbax alone logs dozens of lines a save at INFO."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("orbax").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="orbax")
+
+
+def fail(message: str, code: int = 2) -> None:
+    """Ends the program with one line on stderr."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except (flags.Error, ValueError, AttributeError, KeyError, TypeError, OSError) as error:
+        fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+    if len(rest) > 1:
+        fail(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
+    if flags.FLAGS.config is None:
+        fail("--config is missing. Name a file, for example --config=configs/digits_sa.py.")
+    return rest
+
+
+def _guarded(main: Callable[[Any, flags.FlagValues], Any]) -> None:
+    from softaug_jax.train.loop import NonFiniteLoss
+
+    try:
+        main(flags.FLAGS.config, flags.FLAGS)
+    except UsageError as error:
+        fail(str(error))
+    except NonFiniteLoss as error:
+        fail(str(error), code=1)

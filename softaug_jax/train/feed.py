@@ -1,0 +1,148 @@
+"""Runs the step over the training stream, fed by the host (tf.data) or from device memory.
+
+Both give the same thing: from one step to another, the state and the sums after each dispatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from softaug_jax.checks import UsageError
+from softaug_jax.data import device
+from softaug_jax.data.sources import Arrays
+from softaug_jax.train.schedule import Schedule
+from softaug_jax.train.sharding import Shardings
+from softaug_jax.train.state import TrainState
+from softaug_jax.train.steps import Batch, StepSums, TrainStep
+
+
+class Feed(Protocol):
+    """A source of training batches, joined to the step."""
+
+    def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
+        """Trains from step `start` to `stop`; yields state, steps done and the dispatch's sums after each dispatch.
+
+        The old state's buffers are given to the new one: do not use a state after passing it here.
+        """
+        ...
+
+    def batch(self, key: jax.Array, step: int) -> Batch:
+        """The batch of a step, to look at."""
+        ...
+
+
+def create(
+    config: Any, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings
+) -> Feed:
+    """The feed that `config.data.loader` names."""
+    if config.data.loader == "device":
+        return DeviceFeed(step, arrays, schedule, shardings, config.data.steps_per_dispatch)
+    return HostFeed(step, chain, arrays, schedule, shardings, config.seed)
+
+
+def jit_step(step: TrainStep, shardings: Shardings) -> TrainStep:
+    """The step under jit: state on every device and donated, batch split over the devices."""
+    return jax.jit(
+        step,
+        in_shardings=(shardings.replicated, shardings.batch),
+        out_shardings=shardings.replicated,
+        donate_argnums=0,
+    )
+
+
+class HostFeed:
+    """Batches read and drawn by tf.data on the host, one step a dispatch."""
+
+    def __init__(
+        self, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings, seed: int
+    ):
+        try:
+            from softaug_jax.data import tfdata  # TensorFlow is loaded here and nowhere else
+        except ImportError as error:
+            raise UsageError(f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it.") from None
+        self._step, self._sharding = jit_step(step, shardings), shardings.batch
+        self._from = partial(
+            tfdata.train_batches,
+            arrays,
+            chain,
+            seed=seed,
+            batch_size=schedule.batch_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        self._next_step, self._batches = -1, iter(())
+
+    def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
+        from softaug_jax.data.prefetch import to_device
+
+        if start != self._next_step:
+            self._batches = iter(to_device(self._from(start_step=start), self._sharding))
+        for step in range(start, stop):
+            self._next_step = step + 1
+            state, sums = self._step(state, next(self._batches))
+            yield state, step + 1, sums
+
+    def batch(self, key: jax.Array, step: int) -> dict[str, np.ndarray]:
+        return next(iter(self._from(start_step=step)))
+
+
+class DeviceFeed:
+    """Batches gathered in device memory, many steps a dispatch.
+
+    A dispatch never crosses the start of an epoch, and the steps left over at an epoch's end are dispatched one by
+    one: so the programs that run depend on the step alone, and a resumed run repeats the uninterrupted one exactly.
+    """
+
+    def __init__(
+        self, step: TrainStep, arrays: Arrays, schedule: Schedule, shardings: Shardings, steps_per_dispatch: int
+    ):
+        # On CPU a convolution inside a loop runs about 30 times slower than outside one.
+        self._many = steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
+        self._schedule, self._replicated = schedule, shardings.replicated
+        self._data = device.put(arrays, shardings.replicated)
+        self._order: tuple[int, Any] = (-1, None)  # of which epoch, and its order
+        replicated = shardings.replicated
+        compiled = partial(
+            jax.jit,
+            in_shardings=(replicated, replicated, replicated, replicated),
+            out_shardings=replicated,
+            donate_argnums=0,
+        )
+
+        def one(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
+            batch = device.batch(data, order, epoch, state.step, schedule.batch_size)
+            return step(state, jax.lax.with_sharding_constraint(batch, shardings.batch))
+
+        def many(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
+            body = lambda carry, _: one(carry, data, order, epoch)
+            state, sums = jax.lax.scan(body, state, length=self._many)
+            totals = jax.tree.map(lambda s: s.sum(), sums)
+            return state, totals._replace(first_bad_step=sums.first_bad_step.min())
+
+        self._one_step, self._many_steps = compiled(one), compiled(many)
+
+    def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
+        step = start
+        while step < stop:
+            epoch = self._schedule.epoch_of_step(step)
+            left = min(stop, self._schedule.step_of_epoch(epoch + 1)) - step
+            whole = self._many > 1 and left >= self._many
+            dispatch = self._many_steps if whole else self._one_step
+            state, sums = dispatch(state, self._data, self._order_of(epoch, state.key), np.int32(epoch))
+            step += self._many if whole else 1
+            yield state, step, sums
+
+    def batch(self, key: jax.Array, step: int) -> Batch:
+        epoch = self._schedule.epoch_of_step(step)
+        return device.batch(self._data, self._order_of(epoch, key), epoch, step, self._schedule.batch_size)
+
+    def _order_of(self, epoch: int, key: jax.Array) -> jax.Array:
+        if self._order[0] != epoch:
+            order = device.order(key, epoch, num_examples=self._schedule.num_train)
+            self._order = (epoch, jax.device_put(order, self._replicated))
+        return self._order[1]

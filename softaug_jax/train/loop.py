@@ -1,0 +1,240 @@
+"""The training loop: epochs, evaluations, checkpoints, and what is written when."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from softaug_jax.checks import UsageError
+from softaug_jax.data import sources
+from softaug_jax.preview import write_preview
+from softaug_jax.report.run_figures import write_run_figures
+from softaug_jax.train import feed, optim, setup, sharding
+from softaug_jax.train import state as train_state
+from softaug_jax.train.checkpoint import Checkpoints
+from softaug_jax.train.evaluation import Evaluation
+from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
+from softaug_jax.train.state import TrainState
+from softaug_jax.train.steps import NO_STEP, StepSums
+from softaug_jax.train.summary import describe, summarize
+from softaug_jax.train.validate import validate
+from softaug_jax.train.workdir import MetricsLog, Workdir, write_json
+
+READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are waited for
+EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any] | None:
+    """Trains `config` in `workdir`, going on where an earlier run stopped; or, with mode "eval", evaluates it.
+
+    Returns:
+      The summary (mode "eval": the figures), or None if the run was asked to stop before its end.
+
+    Raises:
+      UsageError: if the config, the data or the workdir can't be used.
+      NonFiniteLoss: if the loss becomes NaN or infinite. The checkpoints are those from before.
+    """
+    validate(config, jax.device_count())
+    if mode == "eval":
+        return evaluate(config, workdir)
+    folder = Workdir(workdir)
+    folder.claim(config)
+    if (finished := folder.summary()) is not None:
+        print(f"{folder.path} is finished: test error {finished['top1_error']:.2%} after {finished['steps']} steps.")
+        return finished
+    return Training(config, folder).run()
+
+
+def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
+    """Runs the final evaluators on the workdir's newest checkpoint; prints the figures and writes eval.json."""
+    if not (Path(workdir) / "config.json").exists():
+        raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
+    folder = Workdir(workdir)
+    folder.claim(config, ignore=EVAL_FIELDS)
+    test = _load(config, "test")
+    checkpoints = Checkpoints(folder.path)
+    if checkpoints.latest_step() is None:
+        raise UsageError(f"--workdir={workdir} has no checkpoint yet. Train there first.")
+    parts, shardings = setup.build(config), sharding.over()
+    state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), shardings.replicated)
+    figures = Evaluation(config, parts.info, parts.model, test, shardings).run(config.evals.final, state)
+    figures = {"steps": int(state.step), **figures}
+    write_json(folder.path / "eval.json", figures)
+    print(describe(figures))
+    checkpoints.close()
+    return figures
+
+
+def _load(config: Any, split: str) -> sources.Arrays:
+    return sources.load(config.dataset, split, config.data.dir, download=config.data.download)
+
+
+class Training:
+    """One run of the program over one workdir."""
+
+    def __init__(self, config: Any, folder: Workdir):
+        train, test = _load(config, "train"), _load(config, "test")
+        self.config, self.folder = config, folder
+        self.parts = setup.build(config, len(train.labels))
+        self.schedule = self.parts.schedule
+        self.num_test = len(test.labels)
+        shardings = sharding.over()
+        self.checkpoints = Checkpoints(folder.path)
+        self.evaluation = Evaluation(config, self.parts.info, self.parts.model, test, shardings)
+        self.feed = feed.create(config, self.parts.step, self.parts.chain, train, self.schedule, shardings)
+        if self.checkpoints.latest_step() is None:
+            self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
+            self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None}
+        else:
+            abstract = jax.eval_shape(self.parts.initial_state)
+            self.state, self.kept = self.checkpoints.restore(abstract, shardings.replicated)
+        self.step = int(self.state.step)
+        self.began = time.perf_counter() - self.kept["wall_seconds"]
+        self.watch = Stopwatch()
+        self.learning_rate = optim.learning_rate(config, self.schedule.total_steps)
+
+    def run(self) -> dict[str, Any] | None:
+        """Trains to the end and returns the summary, or None if it was asked to stop."""
+        batch = self.schedule.batch_size
+        self.log = MetricsLog(self.folder, from_step=self.step)
+        self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, self.config.epochs)
+        self.progress.say(self.headline())
+        if self.step == 0:
+            write_preview(self.folder.path / "figures" / "augmented.png", self.config, self.parts, self.feed, self.state)
+        try:
+            with StopRequest() as stop:
+                while self.step < self.schedule.total_steps:
+                    self.train_epoch(stop)
+                    if stop.signal is not None and self.step < self.schedule.total_steps:
+                        return self.stopped(stop.signal)
+                return self.finish()
+        finally:
+            self.progress.close()
+            self.checkpoints.close()
+            self.log.close()
+
+    def train_epoch(self, stop: StopRequest) -> None:
+        """Trains to the end of the epoch, or until asked to stop; logs, evaluates and saves as the config says."""
+        epoch = self.schedule.epoch_of_step(self.step)
+        end = self.schedule.step_of_epoch(epoch + 1)
+        row = self.train_until(end, stop)
+        self.log.write("train", self.step, self.position, row)
+        if self.step < end:
+            return
+        shown = {**row, "train_top1_error": row["top1_error"], "top1_error": None}
+        last = self.step == self.schedule.total_steps
+        if not last and (epoch + 1) % self.config.eval_every_epochs == 0:
+            shown |= self.evaluated(self.config.evals.periodic)
+        self.progress.epoch(epoch + 1, shown)
+        if last or (epoch + 1) % self.config.checkpoint_every_epochs == 0:
+            self.save()
+
+    def train_until(self, end: int, stop: StopRequest) -> dict[str, float]:
+        """Trains to step `end`, or until asked to stop; returns the means over what was seen."""
+        batch, under_way, totals = self.schedule.batch_size, deque[StepSums](), None
+        self.watch.start()
+        for self.state, step, sums in self.feed.run(self.state, self.step, end):
+            self.progress.advance((step - self.step) * batch)
+            self.watch.count((step - self.step) * batch)
+            self.step = step
+            under_way.append(sums)
+            while len(under_way) > (0 if self.watch.cold else READ_BEHIND):
+                totals = self.read(totals, under_way.popleft())
+            if self.watch.cold:  # compilation is left out of the rate
+                self.watch.restart()
+            if stop.signal is not None:
+                break
+        for sums in under_way:
+            totals = self.read(totals, sums)
+        rate = self.watch.stop()
+        return {
+            **_means(totals),
+            "learning_rate": float(self.learning_rate(self.step - 1)),
+            **({"examples_per_second": rate} if rate else {}),
+        }
+
+    def read(self, totals: StepSums | None, sums: StepSums) -> StepSums:
+        """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if a loss in it was not finite."""
+        sums = jax.device_get(sums)
+        if sums.first_bad_step != NO_STEP:
+            newest = self.checkpoints.latest_step()
+            kept = "no checkpoint had been saved" if newest is None else f"the checkpoint of step {newest} is kept"
+            raise NonFiniteLoss(
+                f"the loss became NaN or infinite at step {int(sums.first_bad_step)}; {kept}. "
+                f"Try a smaller --config.optimizer.learning_rate than {self.config.optimizer.learning_rate:g}."
+            )
+        return sums if totals is None else totals.plus(sums)
+
+    def evaluated(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Evaluates, logs and returns the figures, and remembers the smallest error."""
+        figures = self.evaluation.run(names, self.state)
+        self.log.write("test", self.step, self.position, figures)
+        errors = [e for e in (self.kept["best_top1_error"], figures.get("top1_error")) if e is not None]
+        self.kept["best_top1_error"] = min(errors, default=None)
+        return figures
+
+    def save(self) -> None:
+        """Starts saving a checkpoint."""
+        self.kept["wall_seconds"] = time.perf_counter() - self.began
+        self.checkpoints.save(self.state, self.step, self.kept)
+
+    def stopped(self, number: signal.Signals) -> None:
+        """Saves and says how to go on."""
+        self.save()
+        self.checkpoints.wait()
+        self.progress.say(f"{number.name}: saved at step {self.step} in {self.folder.path}. The same command goes on.")
+
+    def finish(self) -> dict[str, Any]:
+        """Evaluates everything, writes summary and figures."""
+        figures = self.evaluated(self.config.evals.final)
+        self.save()
+        self.checkpoints.wait()
+        summary = summarize(
+            self.config,
+            figures,
+            steps=self.step,
+            num_train=self.schedule.num_train,
+            num_test=self.num_test,
+            best_top1_error=self.kept["best_top1_error"],
+            examples_per_second=self.watch.rate,
+            wall_seconds=time.perf_counter() - self.began,
+        )
+        write_json(self.folder.path / "summary.json", summary)
+        write_run_figures(self.folder.path)
+        self.progress.say(f"finished in {self.folder.path}\n{describe(figures)}")
+        return summary
+
+    @property
+    def position(self) -> float:
+        """Epochs done, with a fraction."""
+        return self.step * self.schedule.batch_size / self.schedule.num_train
+
+    def headline(self) -> str:
+        """One line that says what is run, and where."""
+        config, s = self.config, self.schedule
+        start = f"going on at step {self.step}" if self.step else "from the start"
+        return (
+            f"{config.name}: {setup.method(config)}. {config.model.name}, {s.num_train} images, {s.epochs} epochs, "
+            f"{s.total_steps} steps on {jax.device_count()} x {jax.devices()[0].device_kind}; {start}, in {self.folder.path}"
+        )
+
+
+def _means(totals: StepSums | None) -> dict[str, float]:
+    if totals is None:
+        return {}
+    count = float(totals.count)
+    return {
+        "loss": float(totals.loss) / count,
+        "top1_error": float(totals.wrong) / count,
+        "visibility": float(totals.visibility) / count,
+        "weight": float(totals.weight) / count,
+    }

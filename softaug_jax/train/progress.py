@@ -1,0 +1,116 @@
+"""What a person sees of a run: a bar on a terminal, a line an epoch elsewhere. And how fast it goes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Progress over the images of the whole run."""
+
+    def __init__(self, total_images: int, done_images: int, epochs: int, visible: bool = True):
+        self._epochs, self._visible = epochs, visible
+        self._bar = tqdm(
+            total=total_images,
+            initial=done_images,
+            unit="img",
+            unit_scale=True,
+            dynamic_ncols=True,
+            smoothing=0.05,
+            disable=not (visible and sys.stderr.isatty()),
+        )
+
+    def advance(self, images: int) -> None:
+        """After a dispatch."""
+        self._bar.update(images)
+
+    def epoch(self, epoch: int, row: dict[str, Any]) -> None:
+        """After an epoch, or an evaluation, with its figures."""
+        words = [f"{name} {row[key]:{form}}" for key, (name, form) in _SHOWN.items() if row.get(key) is not None]
+        if self._bar.disable:
+            self.say(f"epoch {epoch}/{self._epochs}  " + "  ".join(words))
+        else:
+            self._bar.set_postfix_str("  ".join(words))
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        if self._visible:
+            self._bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+
+_SHOWN = {
+    "loss": ("loss", ".4f"),
+    "train_top1_error": ("train error", ".2%"),
+    "top1_error": ("test error", ".2%"),
+    "nll": ("test NLL", ".4f"),
+    "ece": ("ECE", ".2%"),
+    "examples_per_second": ("images/s", ",.0f"),
+}
+
+
+class Stopwatch:
+    """Training speed in images per second; evaluations and the first dispatch, which compiles, are left out."""
+
+    def __init__(self) -> None:
+        self.cold = True  # nothing has run yet
+        self._images, self._seconds = 0, 0.0  # of all finished stretches
+        self._counted, self._started = 0, 0.0  # of this one
+
+    def start(self) -> None:
+        """Starts a stretch."""
+        self._counted, self._started = 0, time.perf_counter()
+
+    def restart(self) -> None:
+        """Forgets the stretch so far: it compiled."""
+        self.cold = False
+        self.start()
+
+    def count(self, images: int) -> None:
+        """Counts images of this stretch."""
+        self._counted += images
+
+    def stop(self) -> float | None:
+        """Ends the stretch, once its work is done; returns its rate, or None if it counted nothing."""
+        if not self._counted:
+            return None
+        seconds = time.perf_counter() - self._started
+        self._images, self._seconds = self._images + self._counted, self._seconds + seconds
+        return self._counted / seconds
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second over all stretches, or None if nothing was counted."""
+        return self._images / self._seconds if self._seconds > 0 else None
+
+
+class StopRequest:
+    """Turns the first SIGINT or SIGTERM into a flag that the loop looks at; a second one ends the program."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)

@@ -1,0 +1,31 @@
+"""Epochs and steps. Training reads one stream: each epoch's permutation of the whole set, one after the other.
+
+No remainder is dropped, so every example is seen once an epoch, and a batch may hold the end of one epoch and the
+start of the next.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Schedule(NamedTuple):
+    """How many steps an epoch takes, exactly."""
+
+    num_train: int
+    batch_size: int
+    epochs: int
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.step_of_epoch(self.epochs)
+
+    def step_of_epoch(self, epoch: int) -> int:
+        """The number of steps after which `epoch` epochs have been seen to the end."""
+        return -(-epoch * self.num_train // self.batch_size)
+
+    def epoch_of_step(self, step: int) -> int:
+        """The epoch, from 0, that the step of this number belongs to."""
+        epoch = step * self.batch_size // self.num_train
+        return epoch if step >= self.step_of_epoch(epoch) else epoch - 1

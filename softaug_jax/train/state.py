@@ -1,0 +1,28 @@
+"""The train state, a plain pytree."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from softaug_jax.models import Model
+
+
+class TrainState(NamedTuple):
+    """All that training changes, and the key that every draw is a function of, together with the step."""
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    step: jax.Array  # steps done, int32
+    key: jax.Array  # base key; never changes
+
+
+def create(model: Model, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+    """The state before the first step."""
+    init_key, base_key = jax.random.split(jax.random.key(seed))
+    params, batch_stats = model.init(init_key)
+    return TrainState(params, batch_stats, optimizer.init(params), jnp.zeros((), jnp.int32), base_key)

@@ -1,0 +1,75 @@
+"""One training step, as a pure function of state and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from softaug_jax.augment import Chain
+from softaug_jax.models import Model
+from softaug_jax.train.objective import Objective
+from softaug_jax.train.state import TrainState
+
+NO_STEP = jnp.iinfo(jnp.int32).max
+
+
+class StepSums(NamedTuple):
+    """Sums over the examples of one or more steps, and the first step whose loss was not finite (NO_STEP if none)."""
+
+    loss: jax.Array
+    wrong: jax.Array
+    visibility: jax.Array
+    weight: jax.Array
+    count: jax.Array
+    first_bad_step: jax.Array
+
+    def plus(self, other: StepSums) -> StepSums:
+        """The sums of both."""
+        added = [a + b for a, b in zip(self[:-1], other[:-1], strict=True)]
+        return StepSums(*added, jnp.minimum(self.first_bad_step, other.first_bad_step))
+
+
+Batch = Mapping[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepSums]]
+
+
+def train_step(
+    model: Model, chain: Chain, objective: Objective, optimizer: optax.GradientTransformation
+) -> TrainStep:
+    """Builds the step: augment, forward, soften, gradient, update.
+
+    The batch has `image` uint8 [B, H, W, C] and `label` int32 [B], and may have draws of the chain's members under
+    their names; the others are drawn here, from the state's key and step.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
+        images, labels = batch["image"], batch["label"]
+        draws = chain.sample(
+            jax.random.fold_in(state.key, state.step), images.shape[0], images.shape[1:3], given=batch
+        )
+        images, visibility = chain.apply(images, draws, state.step)
+
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any, jax.Array]]:
+            logits, batch_stats = model.train(params, state.batch_stats, images)
+            loss, weights = objective(logits, labels, visibility)
+            return loss, (logits, batch_stats, weights)
+
+        (loss, (logits, batch_stats, weights)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        count = jnp.float32(labels.shape[0])
+        sums = StepSums(
+            loss=loss * count,
+            wrong=jnp.sum(jnp.argmax(logits, -1) != labels, dtype=jnp.float32),
+            visibility=jnp.sum(visibility),
+            weight=jnp.sum(weights),
+            count=count,
+            first_bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step),
+        )
+        return TrainState(params, batch_stats, opt_state, state.step + 1, state.key), sums
+
+    return step

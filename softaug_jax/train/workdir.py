@@ -1,0 +1,117 @@
+"""What a run leaves behind: config.json, metrics.jsonl, TensorBoard events, summary.json, figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from softaug_jax.checks import UsageError
+
+# Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
+FREE_FIELDS = ("data.dir", "data.download")
+
+
+class Workdir:
+    """The folder of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).absolute()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise UsageError(f"--workdir={path} can't be written: {error.strerror}. Choose another folder.") from None
+
+    def claim(self, config: Any, ignore: tuple[str, ...] = ()) -> None:
+        """Writes the config, or raises UsageError if the folder was made with another one."""
+        new = json.loads(json.dumps(config.to_dict()))
+        path = self.path / "config.json"
+        if not path.exists():
+            write_json(path, new)
+            return
+        ours, theirs = flatten(new), flatten(read_json(path))
+        skip = (*FREE_FIELDS, *ignore)
+        differ = [
+            f"{field}: {theirs.get(field)!r} there, {ours.get(field)!r} now"
+            for field in sorted(ours.keys() | theirs.keys())
+            if ours.get(field) != theirs.get(field) and not field.startswith(skip)
+        ]
+        if differ:
+            raise UsageError(
+                f"--workdir={self.path} was made with another config ({'; '.join(differ)}). "
+                "Use that config, or another workdir."
+            )
+
+    def summary(self) -> dict[str, Any] | None:
+        """The finished run's summary, or None."""
+        path = self.path / "summary.json"
+        return read_json(path) if path.exists() else None
+
+
+class MetricsLog:
+    """Appends rows to metrics.jsonl and, as scalars, to TensorBoard events."""
+
+    def __init__(self, workdir: Workdir, from_step: int):
+        """Drops rows after `from_step`, which a run that was interrupted wrote beyond its last checkpoint."""
+        path = workdir.path / "metrics.jsonl"
+        rows = [row for row in read_rows(path) if row["step"] <= from_step]
+        _write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._file = path.open("a")
+        self._events = SummaryWriter(str(workdir.path), purge_step=from_step + 1)
+
+    def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
+        """Writes one row; lists go to metrics.jsonl only."""
+        self._file.write(json.dumps({"split": split, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes both."""
+        self._file.close()
+        self._events.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; a last line that was cut off while being written is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted names."""
+    flat = {}
+    for name, value in tree.items():
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file, or raises UsageError that names it."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read as JSON: {error}.") from None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file, whole or not at all."""
+    _write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
