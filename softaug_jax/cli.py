@@ -50,13 +50,26 @@ def fail(message: str, code: int = 2) -> None:
 def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
-    except (flags.Error, ValueError, AttributeError, KeyError, TypeError, OSError) as error:
-        fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+        if flags.FLAGS.config is not None:
+            flags.FLAGS.config.to_dict()  # raises OSError if the file could not be read
+    except (AttributeError, KeyError) as error:  # ml_collections names the field, and the one that may be meant
+        fail("unknown field in --config: " + str(error.args[0]).replace("\\n", " ").replace("\\", "").strip("'"))
+    except OSError as error:
+        fail(f"--config can't be read: {_origin(error)}.")
+    except (flags.Error, ValueError, TypeError) as error:
+        fail(str(_origin(error)) if "Error whilst parsing config file" in str(error) else str(error))
     if len(rest) > 1:
         fail(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
     if flags.FLAGS.config is None:
         fail("--config is missing. Name a file, for example --config=configs/digits_sa.py.")
     return rest
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What get_config raised, which the flags library wraps, traceback and all."""
+    while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = inner
+    return error
 
 
 def _guarded(main: Callable[[Any, flags.FlagValues], Any]) -> None:
