@@ -1,0 +1,27 @@
+"""Evaluators: each is given a predict function and batches, and yields names and numbers."""
+
+from softaug_jax.evals.calibration import Calibration
+from softaug_jax.evals.classification import Classification
+from softaug_jax.evals.occlusion import SHARES, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
+
+EVALUATORS = {
+    "classification": Classification,
+    "calibration": Calibration,
+    "occlusion": Occlusion,
+}
+
+__all__ = [
+    "EVALUATORS",
+    "SHARES",
+    "Batch",
+    "Batches",
+    "Calibration",
+    "Classification",
+    "Evaluator",
+    "Occlusion",
+    "Predict",
+    "occlude",
+    "square_corners",
+    "square_side",
+]

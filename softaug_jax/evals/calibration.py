@@ -1,0 +1,40 @@
+"""Whether a model is as often right as it is sure (arXiv:2211.04625, section 4.3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from softaug_jax import metrics
+from softaug_jax.checks import check_scalar
+from softaug_jax.evals.protocol import Batches, Predict, add_up, checked_count
+
+
+class Calibration:
+    """Expected calibration error over equal, right-closed bins (Eq. 8), and the bins for a reliability diagram."""
+
+    def __init__(self, predict: Predict, batches: Batches, num_bins: int = 10) -> None:
+        check_scalar("num_bins", num_bins, at_least=1)
+        self.predict = predict
+        self.batches = batches
+        self.num_bins = num_bins
+
+    def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
+        """Yields "ece" in [0, 1], and three lists of `num_bins` sums under "calibration/"."""
+        bins = add_up(
+            _bins(self.predict(state, b["image"]), b["label"], b["mask"], self.num_bins) for b in self.batches
+        )
+        count = checked_count(bins.counts.sum())
+        yield "ece", float(np.abs(bins.accuracy_sums - bins.confidence_sums).sum()) / count
+        yield "calibration/bin_counts", bins.counts.tolist()
+        yield "calibration/bin_confidence_sums", bins.confidence_sums.tolist()
+        yield "calibration/bin_accuracy_sums", bins.accuracy_sums.tolist()
+
+
+@partial(jax.jit, static_argnames="num_bins")
+def _bins(logits: jax.Array, labels: jax.Array, mask: jax.Array, num_bins: int) -> metrics.CalibrationBins:
+    return metrics.calibration_bins(jax.nn.softmax(logits), labels, num_bins=num_bins, mask=mask)

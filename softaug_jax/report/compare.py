@@ -1,0 +1,75 @@
+"""One row against another, in plain words and with what noise allows to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+from softaug_jax.report.runs import OCCLUSION, Run
+from softaug_jax.report.statistics import binomial_noise, mean_and_error, t_quantile
+
+
+def differences(first: Sequence[Run], second: Sequence[Run], first_name: str, second_name: str) -> str:
+    """Says how much the second group of runs differs from the first, in what settings, and whether it is noise."""
+    what = f"{second_name} - {first_name}"
+    if not _same_test(first[0], second[0]):
+        return f"{what}: not compared, they were tested on different data."
+    numbers = [_points("top-1 error", "top1_error", first, second), _difference("NLL", "nll", first, second)]
+    numbers.append(_points("ECE", "ece", first, second))
+    levels = [key for key in first[0].results if key.startswith(OCCLUSION) and key != OCCLUSION + "0%"]
+    numbers += [_points(f"error with {key.removeprefix(OCCLUSION)} hidden", key, first, second) for key in levels]
+    known = ", ".join(number for number in numbers if number)
+    return f"{what}: {known}. {_settings(first[0], second[0])} {_noise(first, second)}"
+
+
+def _same_test(first: Run, second: Run) -> bool:
+    return all(first.results[key] == second.results[key] for key in ("dataset", "num_test"))
+
+
+def _points(name: str, key: str, first: Sequence[Run], second: Sequence[Run]) -> str:
+    text = _difference(name, key, first, second, scale=100, digits=2)
+    return text and f"{text} points"
+
+
+def _difference(
+    name: str, key: str, first: Sequence[Run], second: Sequence[Run], scale: float = 1, digits: int = 3
+) -> str:
+    """For example "ECE -1.20"; empty if not all runs have the figure."""
+    if any(key not in run.results for run in [*first, *second]):
+        return ""
+    difference, error = _mean_difference(key, first, second)
+    shown = f"{name} {scale * difference:+.{digits}f}"
+    return shown if error is None else f"{shown} ± {scale * error:.{digits}f}"
+
+
+def _mean_difference(key: str, first: Sequence[Run], second: Sequence[Run]) -> tuple[float, float | None]:
+    """Second minus first, and its standard error over seeds if both have several."""
+    mean_1, error_1 = mean_and_error([run.results[key] for run in first])
+    mean_2, error_2 = mean_and_error([run.results[key] for run in second])
+    error = None if error_1 is None or error_2 is None else sqrt(error_1**2 + error_2**2)
+    return mean_2 - mean_1, error
+
+
+def _settings(first: Run, second: Run) -> str:
+    a, b = first.settings, second.settings
+    differ = [name for name in [*a, *(b.keys() - a.keys())] if a.get(name) != b.get(name) and name != "name"]
+    shown = ", ".join(f"{name} ({a.get(name)}, now {b.get(name)})" for name in differ)
+    return f"They differ in {shown}." if differ else "They differ in name only."
+
+
+def _noise(first: Sequence[Run], second: Sequence[Run]) -> str:
+    """How large a top-1 difference must be, at 95 %, and whether this one is."""
+    difference, error = _mean_difference("top1_error", first, second)
+    num_test = first[0].results["num_test"]
+    if error is not None:
+        limit = t_quantile(len(first) + len(second) - 2) * error
+        why = f"at 95 % over {len(first)} and {len(second)} seeds"
+        counted = ""
+    else:
+        means = [mean_and_error([run.results["top1_error"] for run in members])[0] for members in (first, second)]
+        limit = 1.96 * binomial_noise(means, [num_test, num_test])
+        why = f"binomial at 95 % on {num_test:,} test images, to which the choice of seed adds"
+        counted = "One seed each: " if len(first) == len(second) == 1 else "One seed in one of them: "
+    verdict = "within noise" if abs(difference) <= limit else "larger than that"
+    text = f"top-1 differences under about {100 * limit:.2f} points are within noise ({why}); this one is {verdict}."
+    return counted + text if counted else text[0].upper() + text[1:]

@@ -1,0 +1,157 @@
+"""Figures of runs: learning curves, reliability diagrams, error under occlusion; one colour for a group of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softaug_jax.report.runs import Run, group, labels
+from softaug_jax.report.statistics import mean_and_error
+from softaug_jax.report.style import GREY, color, drawing, legend_below, marker
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRAIN: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.0, "alpha": 0.75}
+TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
+
+
+def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
+    """Draws error and loss against the epoch, on training and test data, one line a run.
+
+    The training error is that of augmented images, and the training loss the one that is minimised, with soft targets
+    and weights where the run has them: neither compares with the test's, nor between methods.
+
+    Raises:
+      ValueError: if no run has logged anything.
+    """
+    from matplotlib.lines import Line2D
+
+    _need([run for run in runs if run.history], "has logged anything")
+    groups = group(runs)
+    with drawing(path, 7.0, 3.2 + 0.16 * len(groups), ncols=2) as (figure, (errors, losses)):
+        for number, members in enumerate(groups):
+            for run in members:
+                _line(errors, run.rows("train"), "top1_error", 100, color=color(number), **TRAIN)
+                _line(errors, run.rows("test"), "top1_error", 100, color=color(number), **TEST)
+                _line(losses, run.rows("train"), "loss", 1, color=color(number), **TRAIN)
+                _line(losses, run.rows("test"), "nll", 1, color=color(number), **TEST)
+        errors.set(xlabel="Epoch", ylabel="Top-1 error (%)", xlim=(0, None), ylim=(0, _top(errors)))
+        losses.set(xlabel="Epoch", ylabel="Loss (nats)", xlim=(0, None), ylim=(0, _top(losses)))
+        handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(_legend(groups))]
+        handles += [
+            Line2D([], [], color=GREY, label="test (loss: negative log likelihood)", **TEST),
+            Line2D([], [], color=GREY, label="training, on augmented images", **TRAIN),
+        ]
+        legend_below(figure, handles, 1 if len(groups) > 2 else 2)
+
+
+def reliability(path: str | Path, runs: Sequence[Run]) -> None:
+    """Draws accuracy against confidence by bin, and how many examples each bin holds; seeds are pooled.
+
+    Bars are binomial standard errors. The diagonal is perfect calibration (arXiv:2211.04625, Eq. 8).
+
+    Raises:
+      ValueError: if no run has calibration bins.
+    """
+    groups = group([run for run in runs if run.bins() is not None])
+    _need(groups, "has calibration bins")
+    ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
+    with drawing(path, 3.8, 4.5 + 0.16 * len(groups), **ratios) as (figure, (upper, lower)):
+        upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+        upper.annotate("perfect", (0.14, 0.17), color=GREY, fontsize=8, rotation=45, rotation_mode="anchor")
+        handles = []
+        for number, (members, label) in enumerate(zip(groups, _legend(groups), strict=True)):
+            bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
+            ece, _ = mean_and_error([run.results["ece"] for run in members])
+            handles.append(_reliability_line(upper, bins, number, f"{label}: ECE {100 * ece:.2f} %"))
+            _histogram(lower, bins[0], number, len(groups))
+        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="Accuracy")
+        lower.set(xlabel="Confidence", ylabel="Examples (%)")
+        lower.grid(False, axis="x")
+        legend_below(figure, handles, 1)
+
+
+def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
+    """Draws top-1 error against the occluded share of the image (arXiv:2211.04625, Fig. 5).
+
+    With several seeds a point is their mean, and its bar the standard error.
+
+    Raises:
+      ValueError: if no run was tested under occlusion.
+    """
+    groups = group([run for run in runs if run.occlusion()])
+    _need(groups, "was tested under occlusion")
+    with drawing(path, 4.2, 3.1 + 0.16 * len(groups)) as (figure, (axes,)):
+        handles = []
+        for number, (members, label) in enumerate(zip(groups, _legend(groups), strict=True)):
+            shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
+            points = [mean_and_error([100 * run.occlusion()[share] for run in members]) for share in shares]
+            handles.append(
+                axes.errorbar(
+                    [100 * share for share in shares],
+                    [mean for mean, _ in points],
+                    yerr=[error or 0.0 for _, error in points] if len(members) > 1 else None,
+                    color=color(number),
+                    marker=marker(number),
+                    capsize=2,
+                    elinewidth=1,
+                    label=label,
+                )
+            )
+        axes.set(xlabel="Occluded share of the image (%)", ylabel="Top-1 error (%)", ylim=(0, _top(axes)))
+        axes.set_xticks(sorted({100 * share for run in runs for share in run.occlusion()}))
+        legend_below(figure, handles, 1)
+
+
+def _need(something: Sequence[Any], what: str) -> None:
+    if not something:
+        raise ValueError(f"No run {what}.")
+
+
+def _legend(groups: Sequence[Sequence[Run]]) -> list[str]:
+    return [
+        f"{label} (n = {len(members)})" if len(members) > 1 else label
+        for label, members in zip(labels(groups), groups, strict=True)
+    ]
+
+
+def _line(axes: Axes, rows: Sequence[dict[str, Any]], name: str, scale: float, **style: Any) -> None:
+    rows = [row for row in rows if name in row]
+    if len(rows) == 1:
+        style = {**style, "marker": "o"}
+    axes.plot([row["epoch"] for row in rows], [scale * row[name] for row in rows], **style)
+
+
+def _top(axes: Axes) -> float:
+    """The upper end of the axis: a little above the data, but not above a few outliers of the first epochs."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()] or [np.ones(1)])
+    values = values[np.isfinite(values)]
+    if not values.size or values.max() <= 0:
+        return 1.0
+    return 1.05 * float(min(values.max(), 3 * np.quantile(values, 0.9) if np.quantile(values, 0.9) > 0 else np.inf))
+
+
+def _reliability_line(axes: Axes, bins: np.ndarray, number: int, label: str) -> Any:
+    counts, confidences, accuracies = bins[:, bins[0] > 0]
+    accuracy = accuracies / counts
+    return axes.errorbar(
+        confidences / counts,
+        accuracy,
+        yerr=np.sqrt(accuracy * (1 - accuracy) / counts),
+        color=color(number),
+        marker=marker(number),
+        capsize=1.5,
+        elinewidth=0.8,
+        label=label,
+    )
+
+
+def _histogram(axes: Axes, counts: np.ndarray, number: int, total: int) -> None:
+    """Bars side by side within each bin."""
+    width = 0.9 / len(counts) / total
+    left = np.arange(len(counts)) / len(counts) + 0.05 / len(counts) + number * width
+    axes.bar(left, 100 * counts / counts.sum(), width=width, align="edge", color=color(number))

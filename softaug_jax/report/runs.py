@@ -1,0 +1,163 @@
+"""Reads what runs left in their workdirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softaug_jax.checks import UsageError
+
+Tree = dict[str, Any]
+
+# What runs of one group may differ in, beside the seed: it does not change what they compute.
+FREE_FIELDS = ("seed", "data.dir", "data.download", "checkpoint_every_epochs")
+OCCLUSION = "occlusion/top1_error@"
+SEARCH_DEPTH = 4
+
+
+class Run(NamedTuple):
+    """One run. Figures are as the run wrote them: fractions, not percentages."""
+
+    workdir: Path
+    config: Tree
+    history: list[Tree]  # one row a logged step and split, by step
+    summary: Tree | None  # None: not finished
+
+    def rows(self, split: str) -> list[Tree]:
+        """The history of one split, "train" or "test"."""
+        return [row for row in self.history if row["split"] == split]
+
+    @property
+    def results(self) -> Tree:
+        """The newest figures on the test set: the summary's, or while the run lasts its last evaluation's."""
+        if self.summary is not None:
+            return self.summary
+        tests = self.rows("test")
+        return tests[-1] if tests else {}
+
+    @property
+    def label(self) -> str:
+        """Short words for the method: the summary's, or while the run lasts the config's name."""
+        return self.config["name"] if self.summary is None else self.summary["method"]
+
+    @property
+    def settings(self) -> Tree:
+        """The config, flat, with dotted names, without what may differ within a group of seeds."""
+        return {name: value for name, value in flatten(self.config).items() if name not in FREE_FIELDS}
+
+    def occlusion(self) -> dict[float, float]:
+        """Top-1 error by occluded share of the image, both in [0, 1]; empty if it was not measured."""
+        found = {name.removeprefix(OCCLUSION): value for name, value in self.results.items() if OCCLUSION in name}
+        return dict(sorted((float(share.rstrip("%")) / 100, error) for share, error in found.items()))
+
+    def bins(self) -> np.ndarray | None:
+        """Counts, confidence sums and accuracy sums by bin, [3, num_bins]; None if they were not measured."""
+        names = [f"calibration/bin_{name}" for name in ("counts", "confidence_sums", "accuracy_sums")]
+        if any(name not in self.results for name in names):
+            return None
+        return np.array([self.results[name] for name in names], float)
+
+
+def read(workdir: str | Path) -> Run:
+    """Reads one run; a run that still goes on has no summary.
+
+    Raises:
+      UsageError: if `workdir` holds no run, or a file of it is damaged.
+    """
+    workdir = Path(workdir)
+    if not (workdir / "config.json").is_file():
+        raise UsageError(f"{workdir} is not the workdir of a run: it has no config.json.")
+    summary = workdir / "summary.json"
+    return Run(
+        workdir=workdir,
+        config=_read_json(workdir / "config.json"),
+        history=_read_history(workdir / "metrics.jsonl"),
+        summary=_read_json(summary) if summary.exists() else None,
+    )
+
+
+def find(paths: Iterable[str | Path]) -> list[Run]:
+    """Reads the runs in `paths`, each a workdir or a folder that holds workdirs; each run once.
+
+    Raises:
+      UsageError: if a path does not exist or holds no run.
+    """
+    found: dict[Path, Run] = {}
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise UsageError(f"{path} is not a folder.")
+        workdirs = _workdirs(path, SEARCH_DEPTH)
+        if not workdirs:
+            raise UsageError(f"{path} holds no run: there is no config.json in it or in the folders below.")
+        for workdir in workdirs:
+            found.setdefault(workdir.resolve(), read(workdir))
+    return list(found.values())
+
+
+def group(runs: Sequence[Run]) -> list[list[Run]]:
+    """Puts runs together that differ only by their seed; groups and runs stay in the order they came in."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
+    return list(groups.values())
+
+
+def labels(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """A short label for each group: of its method, data, model and epochs, what is not the same for all."""
+    firsts = [members[0] for members in groups]
+    facts = [
+        [run.label for run in firsts],
+        [run.config["dataset"] for run in firsts],
+        [run.config["model"]["name"] for run in firsts],
+        [f"{run.config['epochs']} epochs" for run in firsts],
+    ]
+    varying = [values for values in facts if len(set(values)) > 1] or facts[:1]
+    result = [", ".join(words) for words in zip(*varying, strict=True)]
+    if len(set(result)) < len(result):
+        result = [f"{label} ({run.workdir.name})" for label, run in zip(result, firsts, strict=True)]
+    return result
+
+
+def flatten(tree: Tree, prefix: str = "") -> Tree:
+    """Nested dictionaries as one, with dotted names."""
+    flat: Tree = {}
+    for name, value in tree.items():
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat
+
+
+def _workdirs(path: Path, depth: int) -> list[Path]:
+    if (path / "config.json").is_file():
+        return [path]
+    if depth == 0:
+        return []
+    children = [child for child in sorted(path.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+    return [workdir for child in children for workdir in _workdirs(child, depth - 1)]
+
+
+def _read_json(path: Path) -> Tree:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read as JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} does not hold a JSON object.")
+    return content
+
+
+def _read_history(path: Path) -> list[Tree]:
+    """The last row of each step and split. A last line that was cut off while being written is left out."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows: dict[tuple[int, str], Tree] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows[row["step"], row["split"]] = row
+        except (ValueError, KeyError, TypeError):
+            if number < len(lines):
+                raise UsageError(f"{path}, line {number}, can't be read as a row of metrics.") from None
+    return [rows[key] for key in sorted(rows)]

@@ -1,0 +1,70 @@
+"""How every figure looks. Matplotlib is loaded when the first figure is drawn, and its global state left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 200
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; the yellow is left out, too light for lines on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#767676"
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+}
+
+
+def color(number: int) -> str:
+    """The colour of the number-th line."""
+    return COLORS[number % len(COLORS)]
+
+
+def marker(number: int) -> str:
+    """The marker of the number-th line; with the colour it tells 49 lines apart."""
+    return MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+
+
+@contextmanager
+def drawing(path: str | Path, width: float, height: float, **subplots: Any) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Gives a figure of width x height inches and its axes, row by row, and saves it as a PNG if all went well."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        yield figure, list(figure.subplots(squeeze=False, **subplots).flat)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.set_dpi(DPI)
+        canvas.print_png(str(path))
+
+
+def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
+    """Puts the legend under the axes, where it covers no data."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -1,0 +1,132 @@
+"""The comparison of finished runs: one row for each group of runs that differ only by seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from softaug_jax.report.compare import differences
+from softaug_jax.report.runs import OCCLUSION, Run, group, labels
+from softaug_jax.report.statistics import mean_and_error
+
+
+class Column(NamedTuple):
+    """A figure of the summary and how it is shown."""
+
+    key: str
+    header: str
+    scale: float
+    digits: int
+
+
+class Row(NamedTuple):
+    """A group: what it is, how many runs, and mean and standard error of each figure that all of them have."""
+
+    facts: tuple[str, ...]
+    n: int
+    figures: dict[str, tuple[float, float | None]]
+
+
+FACTS = ("Config", "Method", "Data", "Model", "Epochs")
+MEASURED = (
+    Column("top1_error", "Top-1 error %", 100, 2),
+    Column("nll", "NLL", 1, 3),
+    Column("ece", "ECE %", 100, 2),
+)
+SPEED = Column("examples_per_second", "Images/s", 1, 0)
+
+
+class Table(NamedTuple):
+    """Rows of figures, and sentences for below them."""
+
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    notes: list[str]
+
+    def text(self) -> str:
+        """In aligned columns, for a terminal."""
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        align = [str.ljust if i < len(FACTS) - 1 else str.rjust for i in range(len(widths))]
+        pad = lambda row: "  ".join(a(cell, w) for a, cell, w in zip(align, row, widths, strict=True)).rstrip()
+        lines = [pad(cells[0]), "  ".join("-" * width for width in widths), *map(pad, cells[1:])]
+        return "\n".join([*lines, "", *self.notes]) + "\n"
+
+    def markdown(self) -> str:
+        """As a Markdown table."""
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in self._cells()]
+        rule = ["---"] * (len(FACTS) - 1) + ["---:"] * (len(cells[0]) - len(FACTS) + 1)
+        lines = [f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]]]
+        return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in self.notes)
+
+    def csv(self) -> str:
+        """As CSV: the summaries' own names and units (errors are fractions), a mean and a standard error a figure."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        names = [name for column in self.columns for name in (column.key, f"{column.key}_standard_error")]
+        writer.writerow([*(fact.lower() for fact in FACTS), "n", *names])
+        for row in self.rows:
+            figures = [value for column in self.columns for value in row.figures.get(column.key, (None, None))]
+            writer.writerow([*row.facts, row.n, *figures])
+        return out.getvalue()
+
+    def _cells(self) -> list[list[str]]:
+        header = [*FACTS, "n", *(column.header for column in self.columns)]
+        return [header, *([*row.facts, str(row.n), *(_shown(row, c) for c in self.columns)] for row in self.rows)]
+
+
+def comparison(runs: Sequence[Run]) -> Table:
+    """Compares finished runs; those that are not finished are left out.
+
+    Raises:
+      ValueError: if no run is finished.
+    """
+    finished = [run for run in runs if run.summary is not None]
+    if not finished:
+        raise ValueError("No run is finished.")
+    groups = group(finished)
+    names = labels(groups)
+    notes = ["Figures are those after the last epoch, not of the best one." + _about_seeds(groups)]
+    for members, name in zip(groups[1:], names[1:], strict=True):
+        notes.append(differences(groups[0], members, names[0], name))
+    rows = [_row(members) for members in groups]
+    return Table(_columns(rows), rows, notes)
+
+
+def _row(members: Sequence[Run]) -> Row:
+    config = members[0].config
+    facts = (config["name"], members[0].label, config["dataset"], config["model"]["name"], f"{config['epochs']:g}")
+    shared = set.intersection(*(set(run.results) for run in members))
+    figures = {
+        key: mean_and_error([run.results[key] for run in members])
+        for key in shared
+        if isinstance(members[0].results[key], (int, float))
+    }
+    return Row(facts, len(members), figures)
+
+
+def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The usual ones, and one for each occlusion level that a row has; nothing occluded is the top-1 error."""
+    levels = {key.removeprefix(OCCLUSION) for row in rows for key in row.figures if key.startswith(OCCLUSION)} - {"0%"}
+    ordered = sorted(levels, key=lambda level: float(level.rstrip("%")))
+    occluded = [Column(OCCLUSION + level, f"{level} hidden", 100, 2) for level in ordered]
+    return (*MEASURED, *occluded, SPEED)
+
+
+def _shown(row: Row, column: Column) -> str:
+    if column.key not in row.figures:
+        return "-"
+    mean, error = row.figures[column.key]
+    shown = f"{column.scale * mean:.{column.digits}f}"
+    return shown if error is None else f"{shown} ± {column.scale * error:.{column.digits}f}"
+
+
+def _about_seeds(groups: Sequence[Sequence[Run]]) -> str:
+    about = ""
+    if any(len(members) > 1 for members in groups):
+        about = " n runs of a row differ only by seed; ± is the standard error of their mean."
+    if any(len({run.config["seed"] for run in members}) < len(members) for members in groups):
+        about += " Some runs of a row share a seed: its standard error is too small."
+    return about
