@@ -1,0 +1,119 @@
+"""The squares: how large, where, of what colour; and the error under them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from softaug_jax.evals import EVALUATORS, Occlusion, occlude, square_corners, square_side
+
+
+def test_the_paper_s_sides():
+    assert [square_side(share, (224, 224)) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)] == [0, 100, 142, 174, 200, 224]
+    assert square_side(0.8, (4, 100)) == 4  # no square of 18 pixels fits
+
+
+@pytest.mark.parametrize(("size", "side"), [((8, 8), 5), ((6, 11), 6), ((5, 7), 0), ((9, 4), 1)])
+def test_the_square_is_whole_and_inside_and_of_its_colour(rng, size, side):
+    images = rng.integers(0, 200, (40, *size, 3), dtype=np.uint8)
+    corners = jax.jit(partial(square_corners, side=side, size=size))(np.arange(40), seed=3, draw=0)
+    fill = np.array([201.5, 210.0, 255.0], np.float32)
+    occluded = np.asarray(jax.jit(occlude, static_argnums=2)(images, corners, side, fill))
+    assert occluded.dtype == np.float32
+    for image, before, (y, x) in zip(occluded, images, np.asarray(corners), strict=True):
+        wanted = before.astype(np.float32)
+        wanted[y : y + side, x : x + side] = fill
+        assert (y >= 0) and (x >= 0) and (y + side <= size[0]) and (x + side <= size[1])
+        np.testing.assert_array_equal(image, wanted)
+        assert (image > 200).all(-1).sum() == side**2
+
+
+def test_every_place_is_equally_likely():
+    corners = np.asarray(square_corners(np.arange(6000), seed=0, draw=0, side=5, size=(8, 9)))
+    counts = np.zeros((4, 5))
+    np.add.at(counts, tuple(corners.T), 1)
+    chi_square = ((counts - 300) ** 2 / 300).sum()  # 19 degrees of freedom: mean 19, standard deviation 6.2
+    assert 3 < chi_square < 50
+
+
+def test_the_place_depends_on_the_example_alone():
+    draw = partial(square_corners, seed=1, draw=0, side=3, size=(32, 32))
+    all_of_them = np.asarray(draw(np.arange(50)))
+    np.testing.assert_array_equal(draw(np.array([7, 49, 7])), all_of_them[[7, 49, 7]])
+    for changed in ({"seed": 2}, {"draw": 1}, {"side": 4}):
+        assert (np.asarray(draw(np.arange(50), **changed)) != all_of_them).any(1).mean() > 0.9
+
+
+def brightest(state, images):
+    """Calls an image 1 if any pixel is brighter than the state."""
+    is_bright = (images.max((1, 2, 3)) > state).astype(jnp.float32)
+    return jnp.stack([jnp.zeros_like(is_bright), is_bright - 0.5], -1)
+
+
+def batches_of(images, labels, batch_size):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    for start in range(0, len(labels), batch_size):
+        index = np.arange(start, start + batch_size)
+        mask = index < len(labels)
+        index = np.where(mask, index, 0)
+        batch = {"image": images[index], "label": labels[index], "mask": mask, "index": index.astype(np.int32)}
+        yield jax.device_put(batch, sharding)
+
+
+def evaluate(images, labels, batch_size, **kwargs):
+    occlusion = Occlusion(jax.jit(brightest), list(batches_of(images, labels, batch_size)), **kwargs)
+    return dict(occlusion.run(np.float32(100)))
+
+
+@pytest.fixture
+def one_bright_pixel():
+    """200 images of 8x8, each with one bright pixel, in the corner, which squares seldom cover: the label is 1."""
+    images = np.zeros((200, 8, 8, 1), np.uint8)
+    images[:, 0, 0] = 200
+    return images, np.ones(200, np.int32)
+
+
+def test_the_error_is_how_often_the_square_covers_the_pixel(one_bright_pixel):
+    images, labels = one_bright_pixel
+    results = evaluate(images, labels, 64, shares=(0.0, 0.4, 1.0), fill=(0.0,), draws=2, seed=5)
+    assert list(results) == ["occlusion/top1_error@0%", "occlusion/top1_error@40%", "occlusion/top1_error@100%"]
+    corners = [square_corners(np.arange(200), seed=5, draw=draw, side=5, size=(8, 8)) for draw in (0, 1)]
+    covered = np.mean([(np.asarray(c) == 0).all(1) for c in corners])
+    assert 0 < covered < 0.2
+    assert results["occlusion/top1_error@0%"] == 0
+    assert results["occlusion/top1_error@40%"] == pytest.approx(covered)
+    assert results["occlusion/top1_error@100%"] == 1
+
+
+def test_batches_padding_and_other_shares_change_nothing(one_bright_pixel):
+    images, labels = one_bright_pixel
+    whole = evaluate(images, labels, 200, shares=(0.2, 0.6), fill=0.0)
+    assert evaluate(images, labels, 16, shares=(0.2, 0.6), fill=0.0) == whole
+    name = "occlusion/top1_error@60%"
+    assert evaluate(images, labels, 48, shares=(0.6,), fill=0.0)[name] == whole[name]
+
+
+def test_the_fill_is_what_the_model_sees():
+    images = np.zeros((16, 8, 8, 1), np.uint8)
+    labels = np.zeros(16, np.int32)
+    assert evaluate(images, labels, 16, shares=(0.5,), fill=(99.0,)) == {"occlusion/top1_error@50%": 0.0}
+    assert evaluate(images, labels, 16, shares=(0.5,), fill=(101.0,)) == {"occlusion/top1_error@50%": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [({"shares": (1.5,)}, "shares = 1.5"), ({"shares": (0.2, 0.201)}, "percent"), ({"draws": 0}, "draws = 0")],
+)
+def test_static_mistakes_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Occlusion(brightest, [], fill=0.0, **kwargs)
+    with pytest.raises(ValueError, match="side = 9"):
+        square_corners(np.arange(2), seed=0, draw=0, side=9, size=(8, 8))
+
+
+def test_evaluators_are_found_by_name():
+    assert EVALUATORS["occlusion"] is Occlusion

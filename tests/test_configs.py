@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import common
+from softaug_jax.train import setup
+from tests.train.helpers import config
+
+CONFIGS = ["cifar10_baseline", "cifar10_sa", "cifar100_baseline", "cifar100_sa", "digits_baseline", "digits_sa"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("variant", ["", "smoothing=0.1", "mode=none", "mode=target", "mode=weight"])
+def test_every_variant_builds_and_takes_one_step(name, variant):
+    if "baseline" in name and "mode" in variant:
+        with pytest.raises(ValueError, match="'mode=\\w+' is unknown. Known arguments"):
+            config(name, variant)
+        return
+    chosen = config(name, ",".join(filter(None, ["model=resnet8,epochs=1", variant])), batch_size=8)
+    parts = setup.build(chosen)
+    size = (8, *parts.info.image_size, parts.info.channels)
+    batch = {"image": jnp.arange(np.prod(size)).reshape(size).astype(jnp.uint8), "label": jnp.arange(8)}
+    state = jax.jit(parts.initial_state)()
+    new, sums = jax.jit(parts.step)(state, batch)
+    assert int(new.step) == 1
+    assert np.isfinite(sums.loss)
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, new.params)
+    assert all(jax.tree.leaves(moved))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_defaults_are_the_papers(name):
+    chosen = config(name, "")
+    soft = name.endswith("_sa")
+    assert chosen.augment.crop == ("soft" if soft else "hard")
+    assert chosen.soften.mode == ("target_and_weight" if soft else "none")
+    assert (chosen.augment.sigma, chosen.soften.k, chosen.soften.p_min, chosen.soften.p_max) == (0.3, 2.0, None, 1.0)
+    if "cifar" in name:
+        assert (chosen.model.name, chosen.epochs, chosen.batch_size) == ("resnet18", 500, 128)
+        assert chosen.optimizer.to_dict() == dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        assert chosen.augment.uncropped_final_epochs == (20 if soft else 0)
+        assert chosen.augment.pad_px == 4
+    assert chosen.augment.flip == ("cifar" in name)
+
+
+def test_full_size_defaults_trace_without_running():
+    for name in ("cifar10_sa", "cifar100_sa"):
+        parts = setup.build(config(name, ""))
+        batch = {"image": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8), "label": jax.ShapeDtypeStruct((128,), int)}
+        state = jax.eval_shape(parts.initial_state)
+        new, _ = jax.eval_shape(parts.step, state, batch)
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+
+
+def test_final_uncropped_epochs_follow_an_override_of_the_epochs():
+    chosen = config("cifar10_sa", "")
+    chosen.epochs = 100
+    assert chosen.augment.uncropped_final_epochs == 4
+
+
+@pytest.mark.parametrize("arg", ["seeds=1", "seed", "seed=one", "smoothing=", "=3", "seed=1.5"])
+def test_arguments_that_are_not_known_or_not_of_their_type_are_errors(arg):
+    with pytest.raises(ValueError, match="config argument"):
+        common.parse_arg(arg, seed=0, smoothing=0.0)
+
+
+def test_arguments_are_read_in_the_type_of_their_default():
+    args = common.parse_arg("seed=3,smoothing=1e-1,model=x,fast=true", seed=0, smoothing=0.0, model="", fast=False, n=1)
+    assert vars(args) == dict(seed=3, smoothing=0.1, model="x", fast=True, n=1)

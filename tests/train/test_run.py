@@ -1,0 +1,118 @@
+"""Whole runs through main.py: to the end, killed, stopped, wrong."""
+
+import json
+import signal
+import time
+
+import jax
+import pytest
+
+from softaug_jax.train import setup, sharding
+from softaug_jax.train.checkpoint import Checkpoints
+from tests.train.helpers import assert_states_equal, config, main
+
+SMALL = "--config=configs/digits_sa.py:epochs=4"
+
+
+def wait_for(path, process, seconds=120.0):
+    """Waits until the path exists while the process runs."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def final_state(workdir):
+    parts = setup.build(config(arg="epochs=4"))
+    checkpoints = Checkpoints(workdir)
+    state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), sharding.over(jax.devices()[:1]).replicated)
+    checkpoints.close()
+    return state
+
+
+def finish(*args):
+    process = main(*args)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+@pytest.mark.parametrize("loader", ["device", "tfdata"])
+def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader):
+    flags = (SMALL, f"--config.data.loader={loader}")
+    finish(*flags, f"--workdir={tmp_path}/whole")
+
+    process = main(*flags, f"--workdir={tmp_path}/broken")
+    wait_for(tmp_path / "broken" / "checkpoints" / "23", process)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "broken" / "summary.json").exists()
+
+    process = main(*flags, f"--workdir={tmp_path}/broken")
+    wait_for(tmp_path / "broken" / "checkpoints" / "45", process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    if not (tmp_path / "broken" / "summary.json").exists():
+        assert "SIGTERM: saved at step" in out
+
+    finish(*flags, f"--workdir={tmp_path}/broken")
+    assert_states_equal(final_state(tmp_path / "whole"), final_state(tmp_path / "broken"))
+
+    rows = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
+    keys = [(row["split"], row["step"]) for row in rows]
+    assert len(keys) == len(set(keys))
+    assert "is finished" in finish(*flags, f"--workdir={tmp_path}/broken")
+
+    summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
+    assert summary["num_train"] == 1437
+    assert summary["num_test"] == summary["num_examples"] == 360
+    assert summary["steps"] == 90
+    assert summary["top1_error"] < 0.5
+    evaluated = finish(*flags, f"--workdir={tmp_path}/whole", "--mode=eval")
+    assert "top1_error" in evaluated
+    figures = json.loads((tmp_path / "whole" / "eval.json").read_text())
+    assert figures["top1_error"] == summary["top1_error"]
+    assert {p.name for p in (tmp_path / "whole" / "figures").iterdir()} >= {"augmented.png", "learning_curves.png"}
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    process = main(SMALL, f"--workdir={tmp_path}/run", "--config.optimizer.learning_rate=1e30")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("error: the loss became NaN or infinite at step ")
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config=configs/digits_sa.py:epoch=3"], ["'epoch=3'", "Known arguments", "epochs=60"]),
+        (["--config=configs/digits_sa.py:epochs=x"], ["'epochs=x'", "int"]),
+        (["--config=configs/digits_sa.py:model=resnet9"], ["config.model.name = 'resnet9'", "resnet8"]),
+        (["--config=configs/digits_sa.py", "--config.augment.sigmaa=1"], ["sigmaa", "sigma"]),
+        (["--config=configs/missing.py"], ["configs/missing.py"]),
+        (["--mode=train"], ["--config is missing"]),
+        (["--config=configs/digits_sa.py", "--mode=eval"], ["--workdir"]),
+        (["--config=configs/digits_sa.py", "stray"], ["'stray'"]),
+        (["--config=configs/digits_sa.py", "--workdir=/dev/null/run"], ["--workdir=/dev/null/run", "can't be written"]),
+    ],
+)
+def test_bad_command_lines_get_one_line_and_code_2(flags, words):
+    process = main(*flags)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    (line,) = err.splitlines()
+    assert all(word in line for word in ["error: ", *words]), line
+
+
+def test_workdir_of_another_config_is_refused(tmp_path):
+    from softaug_jax.checks import UsageError
+    from softaug_jax.train.workdir import Workdir
+
+    Workdir(tmp_path).claim(config(seed=1))
+    Workdir(tmp_path).claim(config(seed=1, data__dir="/elsewhere"))
+    with pytest.raises(UsageError, match=r"augment.sigma: 0.3 there, 0.2 now; seed: 1 there, 0 now"):
+        Workdir(tmp_path).claim(config(augment__sigma=0.2))

@@ -1,0 +1,35 @@
+import pytest
+
+from softaug_jax.checks import UsageError
+from softaug_jax.train.validate import validate
+from tests.train.helpers import config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("model__name", "vgg", "config.model.name = 'vgg' is unknown. Choose from resnet8"),
+        ("dataset", "mnist", "config.dataset = 'mnist' is unknown. Choose from cifar10"),
+        ("soften__mode", "soft", "config.soften.mode = 'soft' is unknown. Choose from none, target"),
+        ("augment__sigma", 0.0, "config.augment.sigma = 0.0 must be greater than 0"),
+        ("soften__k", -1.0, "config.soften.k = -1.0 must be greater than 0"),
+        ("epochs", 0, "config.epochs = 0 must be at least 1"),
+        ("soften__p_min", 1.5, "config.soften.p_min = 1.5 must be at most 1"),
+        ("soften__p_max", 0.05, "config.soften.p_max = 0.05 is below chance"),
+        ("batch_size", 100, r"config.batch_size = 100 does not divide over 8 devices.*--config.batch_size=96 or 104"),
+        ("batch_size", 4, r"does not divide over 8 devices.*--config.batch_size=8"),
+        ("batch_size", 8000, "more than the 1437 images"),
+        ("evals__final", ("speed",), "config.evals.final = 'speed' is unknown"),
+        ("evals__occlusion_shares", (0.2, 1.2), "config.evals.occlusion_shares = 1.2 must be at most 1"),
+        ("augment__uncropped_final_epochs", 9, "config.augment.uncropped_final_epochs = 9 must be at most 2"),
+    ],
+)
+def test_each_error_names_field_value_and_what_is_allowed(field, value, words):
+    with pytest.raises(UsageError, match=words):
+        validate(config(**{field: value}), num_devices=8)
+
+
+def test_every_shipped_config_is_valid():
+    for name in ("cifar10_baseline", "cifar10_sa", "cifar100_baseline", "cifar100_sa", "digits_baseline", "digits_sa"):
+        for arg in ("", "epochs=1,seed=3,model=resnet20", "smoothing=0.1"):
+            validate(config(name, arg), num_devices=8)
