@@ -1,7 +1,7 @@
 """Trains or evaluates a config.
 
-  python main.py --config=configs/cifar10_sa.py[:key=value,...] [--workdir=DIR] [--config.path.to.field=value]
-  python main.py --config=... --workdir=DIR --mode=eval
+python main.py --config=configs/cifar10_sa.py[:key=value,...] [--workdir=DIR] [--config.path.to.field=value]
+python main.py --config=... --workdir=DIR --mode=eval
 """
 
 import datetime

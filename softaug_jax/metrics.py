@@ -30,9 +30,7 @@ class CalibrationBins(NamedTuple):
     accuracy_sums: jax.Array
 
 
-def classification_sums(
-    logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None
-) -> ClassificationSums:
+def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> ClassificationSums:
     """Sums of top-1 error, negative log likelihood and Brier score over the examples where mask is true.
 
     Args:

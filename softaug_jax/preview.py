@@ -1,6 +1,6 @@
 """Writes a grid of augmented training images, with what the method makes of each, from the real pipeline.
 
-  python -m softaug_jax.preview --config=configs/cifar10_sa.py [--out=preview.png]
+python -m softaug_jax.preview --config=configs/cifar10_sa.py [--out=preview.png]
 """
 
 from __future__ import annotations

@@ -13,9 +13,7 @@ MODES = ("none", "target", "weight", "target_and_weight")
 HYPOTHESES = ("sa1", "sa2")
 
 
-def confidence(
-    visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p_max: ArrayLike = 1.0
-) -> jax.Array:
+def confidence(visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p_max: ArrayLike = 1.0) -> jax.Array:
     r"""How sure the target should be when a share `visibility` of the image is left.
 
     .. math:: p = p_{max} - (p_{max} - p_{min}) (1 - v)^k

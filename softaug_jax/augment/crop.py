@@ -14,7 +14,9 @@ class SoftCrop(NamedTuple):
     """Shifts the image by a normal offset; the less is left, the softer the target."""
 
     sigma: float = 0.3  # standard deviation of the offset, as a fraction of the longer edge
-    fill: tuple[float, ...] = (0.0,)  # what it uncovers, per channel or one for all; 0 after normalisation is the mean colour
+    fill: tuple[float, ...] = (
+        0.0,
+    )  # what it uncovers, per channel or one for all; 0 after normalisation is the mean colour
     rounding: str = "truncate"
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:

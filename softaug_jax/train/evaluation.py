@@ -54,9 +54,7 @@ class Evaluation:
         )
 
 
-def jit_predict(
-    model: Model, about: DatasetInfo, shardings: Shardings
-) -> Callable[[TrainState, jax.Array], jax.Array]:
+def jit_predict(model: Model, about: DatasetInfo, shardings: Shardings) -> Callable[[TrainState, jax.Array], jax.Array]:
     """From images [B, H, W, C] in 0 to 255 to logits [B, N], batch split over the devices."""
     normalize = normalization(about)
 
@@ -64,6 +62,4 @@ def jit_predict(
         images, _ = normalize.apply(images)
         return model.predict(state.params, state.batch_stats, images)
 
-    return jax.jit(
-        predict, in_shardings=(shardings.replicated, shardings.batch), out_shardings=shardings.batch
-    )
+    return jax.jit(predict, in_shardings=(shardings.replicated, shardings.batch), out_shardings=shardings.batch)

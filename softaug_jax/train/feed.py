@@ -36,9 +36,7 @@ class Feed(Protocol):
         ...
 
 
-def create(
-    config: Any, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings
-) -> Feed:
+def create(config: Any, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings) -> Feed:
     """The feed that `config.data.loader` names."""
     if config.data.loader == "device":
         return DeviceFeed(step, arrays, schedule, shardings, config.data.steps_per_dispatch)
@@ -64,7 +62,9 @@ class HostFeed:
         try:
             from softaug_jax.data import tfdata  # TensorFlow is loaded here and nowhere else
         except ImportError as error:
-            raise UsageError(f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it.") from None
+            raise UsageError(
+                f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
+            ) from None
         self._step, self._sharding = jit_step(step, shardings), shardings.batch
         self._from = partial(
             tfdata.train_batches,

@@ -15,11 +15,9 @@ from softaug_jax.data import sources
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
 from softaug_jax.train import feed, optim, setup, sharding
-from softaug_jax.train import state as train_state
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
-from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import NO_STEP, StepSums
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import validate
@@ -109,7 +107,9 @@ class Training:
         self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, self.config.epochs)
         self.progress.say(self.headline())
         if self.step == 0:
-            write_preview(self.folder.path / "figures" / "augmented.png", self.config, self.parts, self.feed, self.state)
+            write_preview(
+                self.folder.path / "figures" / "augmented.png", self.config, self.parts, self.feed, self.state
+            )
         try:
             with StopRequest() as stop:
                 while self.step < self.schedule.total_steps:

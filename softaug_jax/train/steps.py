@@ -37,9 +37,7 @@ Batch = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepSums]]
 
 
-def train_step(
-    model: Model, chain: Chain, objective: Objective, optimizer: optax.GradientTransformation
-) -> TrainStep:
+def train_step(model: Model, chain: Chain, objective: Objective, optimizer: optax.GradientTransformation) -> TrainStep:
     """Builds the step: augment, forward, soften, gradient, update.
 
     The batch has `image` uint8 [B, H, W, C] and `label` int32 [B], and may have draws of the chain's members under
@@ -48,9 +46,7 @@ def train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         images, labels = batch["image"], batch["label"]
-        draws = chain.sample(
-            jax.random.fold_in(state.key, state.step), images.shape[0], images.shape[1:3], given=batch
-        )
+        draws = chain.sample(jax.random.fold_in(state.key, state.step), images.shape[0], images.shape[1:3], given=batch)
         images, visibility = chain.apply(images, draws, state.step)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any, jax.Array]]:

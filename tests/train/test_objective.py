@@ -19,7 +19,9 @@ def by_hand(logits, labels, visibility, mode, num_classes=10, k=2.0):
 
 
 @pytest.mark.parametrize("mode", ["none", "target", "weight", "target_and_weight"])
-@pytest.mark.parametrize(("weighting", "normalize"), [("per_example", False), ("per_example", True), ("batch_mean", False)])
+@pytest.mark.parametrize(
+    ("weighting", "normalize"), [("per_example", False), ("per_example", True), ("batch_mean", False)]
+)
 def test_loss_equals_the_formulas(rng, mode, weighting, normalize):
     chosen = config(soften__mode=mode, loss__weighting=weighting, loss__normalize_weights=normalize)
     logits, labels = rng.normal(size=(16, 10)), rng.integers(0, 10, 16)

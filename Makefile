@@ -1,0 +1,44 @@
+# make demo   hard crop against Soft Augmentation on scikit-learn's digits, from nothing, in a few minutes
+# make test   lint, types and the whole suite, as CI runs it
+# Both make .venv where it is missing. Another Python: make PYTHON=python3.12 test
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+DEMO ?= runs/demo
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv was found. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base: pyproject.toml | $(BIN)/python
+	@echo "installing softaug_jax into $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(BIN)/python
+	@echo "installing softaug_jax[data,dev] into $(VENV): about 2.5 GB with TensorFlow, a minute or more"
+	@$(PIP) -e '.[data,dev]'
+	@touch $@ $(VENV)/base
+
+demo: $(VENV)/base
+	@$(BIN)/python main.py --config=configs/digits_baseline.py --workdir=$(DEMO)/hard_crop
+	@$(BIN)/python main.py --config=configs/digits_sa.py --workdir=$(DEMO)/soft_crop
+	@$(BIN)/python -m softaug_jax.report $(DEMO)/hard_crop $(DEMO)/soft_crop --out=$(DEMO)
+
+lint: $(VENV)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint
+	@$(BIN)/python -m pytest -q -n 2 --dist=loadfile
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

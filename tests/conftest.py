@@ -1,0 +1,30 @@
+"""Eight virtual CPU devices, strict arrays, and one compilation cache for all processes of a test session."""
+
+import os
+import tempfile
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Most of the suite's time is compilation, and most programs are compiled by several tests and by the processes they start.
+_CACHE = tempfile.TemporaryDirectory(prefix="softaug_jax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """NumPy's random numbers, the same in every run."""
+    return np.random.default_rng(0)
