@@ -5,13 +5,14 @@ python main.py --config=... --workdir=DIR --mode=eval
 """
 
 import datetime
+from typing import Any
 
 from absl import flags
 
 from softaug_jax import cli
 
 
-def main(config: object, options: flags.FlagValues) -> None:
+def main(config: Any, options: flags.FlagValues) -> None:
     """Runs the loop; it is imported here so that a wrong command line is answered at once."""
     from softaug_jax.train import loop
 

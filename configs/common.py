@@ -20,14 +20,14 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
         if not separator or key not in defaults:
             raise ValueError(f"config argument {item!r} is unknown. Known arguments, with their defaults: {known}.")
         try:
-            values[key] = _READ[type(defaults[key])](text)
+            values[key] = _TRUTH[text] if isinstance(defaults[key], bool) else type(defaults[key])(text)
         except (KeyError, ValueError):
             kind = type(defaults[key]).__name__
             raise ValueError(f"config argument {item!r}: {text!r} is not of type {kind}.") from None
     return SimpleNamespace(**values)
 
 
-_READ = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
+_TRUTH = {"true": True, "false": False}
 
 
 def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:

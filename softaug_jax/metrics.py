@@ -14,12 +14,12 @@ from softaug_jax.numerics import as_float
 
 
 class ClassificationSums(NamedTuple):
-    """Sums over examples; divide by `count` for the mean."""
+    """Sums over examples; divide by `examples` for the mean."""
 
     wrong: jax.Array  # top-1 errors
     nll: jax.Array  # negative log likelihood, in nats
     brier: jax.Array  # squared distance between the probabilities and the one-hot label, in [0, 2]
-    count: jax.Array
+    examples: jax.Array  # how many
 
 
 class CalibrationBins(NamedTuple):
@@ -42,7 +42,7 @@ def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | 
       The four sums, each a float32 scalar.
 
     >>> sums = classification_sums(jnp.array([[2.0, 0.0], [2.0, 0.0]]), jnp.array([0, 1]), jnp.array([True, True]))
-    >>> print(sums.wrong / sums.count)
+    >>> print(sums.wrong / sums.examples)
     0.5
     """
     logits, labels = as_float(logits), jnp.asarray(labels)

@@ -20,7 +20,7 @@ NUM_IMAGES = 32
 
 def write_preview(path: Path, config: Any, parts: Any, feed: Any, state: Any) -> None:
     """Draws the first training images as the network will see them; v, p and weight are written on each."""
-    batch = {name: jnp.asarray(values)[:NUM_IMAGES] for name, values in feed.batch(state.key, 0).items()}
+    batch = {name: values[:NUM_IMAGES] for name, values in feed.batch(state.key, 0).items()}
     key = jax.random.fold_in(state.key, 0)
     draws = parts.chain.sample(key, len(batch["label"]), batch["image"].shape[1:3], given=batch)
     images, visibility = parts.chain.apply(batch["image"], draws)

@@ -42,7 +42,7 @@ def confidence(visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p
     check_scalar("p_min", p_min, at_least=0, at_most=p_max)
     hidden = power(1.0 - jnp.clip(as_float(visibility), 0.0, 1.0), k)
     # Equal to Eq. 7, written as a mixture because this form is exact at both ends in floating point.
-    return p_max * (1.0 - hidden) + p_min * hidden
+    return jnp.asarray(p_max * (1.0 - hidden) + p_min * hidden)
 
 
 def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> jax.Array:

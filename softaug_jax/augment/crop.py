@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from softaug_jax import crops
-from softaug_jax.augment.transform import fully_visible
+from softaug_jax.augment.transform import fully_visible, image_size
 
 
 class SoftCrop(NamedTuple):
@@ -24,7 +25,7 @@ class SoftCrop(NamedTuple):
         return crops.sample_offsets(key, (batch,), size=size, sigma=self.sigma, rounding=self.rounding)
 
     def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return shift(images, draws, self.fill), crops.crop_visibility(draws, images.shape[1:3])
+        return shift(images, draws, self.fill), crops.crop_visibility(draws, image_size(images))
 
 
 class HardCrop(NamedTuple):
@@ -43,4 +44,4 @@ class HardCrop(NamedTuple):
 
 def shift(images: jax.Array, offsets: jax.Array, fill: tuple[float, ...]) -> jax.Array:
     """`crops.crop` with the fill as a tuple of one value, or of one a channel."""
-    return crops.crop(images, offsets, fill[0] if len(fill) == 1 else fill)
+    return crops.crop(images, offsets, fill[0] if len(fill) == 1 else jnp.asarray(fill))

@@ -42,3 +42,9 @@ class Normalize(NamedTuple):
 def fully_visible(images: jax.Array) -> jax.Array:
     """Visibility 1 for each image, [B]."""
     return jnp.ones(images.shape[0], jnp.float32)
+
+
+def image_size(images: jax.Array) -> tuple[int, int]:
+    """(H, W) of images [B, H, W, C], in pixels."""
+    _, height, width, _ = images.shape
+    return height, width

@@ -8,7 +8,7 @@ from softaug_jax.checks import UsageError
 
 
 class DatasetInfo(NamedTuple):
-    """Facts of one data set. Mean and standard deviation are per channel, of pixels in [0, 1], on the training split."""
+    """Facts of one data set. Mean and deviation are per channel, of pixels in [0, 1], on the training split."""
 
     name: str
     num_classes: int

@@ -23,7 +23,7 @@ class Classification:
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
         """Yields "top1_error", "nll", "brier" and "num_examples"."""
         sums = add_up(_sums(self.predict(state, b["image"]), b["label"], b["mask"]) for b in self.batches)
-        count = checked_count(sums.count)
+        count = checked_count(sums.examples)
         yield "top1_error", float(sums.wrong) / count
         yield "nll", float(sums.nll) / count
         yield "brier", float(sums.brier) / count

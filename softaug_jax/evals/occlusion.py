@@ -61,7 +61,7 @@ class Occlusion:
         # The batches are read once for all shares: reading them may cost more than predicting.
         sums = add_up([self._sums(state, batch, share) for share in self.shares] for batch in self.batches)
         for name, share_sums in zip(self.names, sums, strict=True):
-            yield name, float(share_sums.wrong) / checked_count(share_sums.count)
+            yield name, float(share_sums.wrong) / checked_count(share_sums.examples)
 
     def _sums(self, state: Any, batch: Batch, share: float) -> metrics.ClassificationSums:
         height, width = batch["image"].shape[1:3]

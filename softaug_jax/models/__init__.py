@@ -50,13 +50,13 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto") -
     def build(key: jax.Array) -> nnx.Module:
         return MODELS[name](**arguments, rngs=nnx.Rngs(key))
 
-    network = nnx.eval_shape(lambda: build(jax.random.key(0)))
-    train_graph = nnx.graphdef(network)
-    eval_graph = nnx.graphdef(nnx.view(network, use_running_average=True))
+    abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
+    train_graph = nnx.graphdef(abstract)
+    eval_graph = nnx.graphdef(nnx.view(abstract, use_running_average=True))
 
     def init(key: jax.Array) -> tuple[Any, Any]:
-        _, params, stats = nnx.split(build(key), nnx.Param, nnx.BatchStat)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
+        network = build(key)
+        return nnx.to_pure_dict(nnx.state(network, nnx.Param)), nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
 
     def train(params: Any, stats: Any, images: jax.Array) -> tuple[jax.Array, Any]:
         module = nnx.merge(train_graph, params, stats)

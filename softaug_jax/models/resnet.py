@@ -1,4 +1,4 @@
-"""Residual networks for small images (He et al., CVPR 2016), as CIFAR code has them: 3x3 stem, no pooling before the stages."""
+"""Residual networks for small images (He et al., CVPR 2016): 3x3 stem, no pooling before the stages."""
 
 from __future__ import annotations
 

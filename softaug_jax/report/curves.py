@@ -34,11 +34,12 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
     groups = group(runs)
     with drawing(path, 7.0, 3.2 + 0.16 * len(groups), ncols=2) as (figure, (errors, losses)):
         for number, members in enumerate(groups):
+            test = {**TEST, "linewidth": 1.6 if len(members) == 1 else 1.1}
             for run in members:
                 _line(errors, run.rows("train"), "top1_error", 100, color=color(number), **TRAIN)
-                _line(errors, run.rows("test"), "top1_error", 100, color=color(number), **TEST)
+                _line(errors, run.rows("test"), "top1_error", 100, color=color(number), **test)
                 _line(losses, run.rows("train"), "loss", 1, color=color(number), **TRAIN)
-                _line(losses, run.rows("test"), "nll", 1, color=color(number), **TEST)
+                _line(losses, run.rows("test"), "nll", 1, color=color(number), **test)
         errors.set(xlabel="Epoch", ylabel="Top-1 error (%)", xlim=(0, None), ylim=(0, _top(errors)))
         losses.set(xlabel="Epoch", ylabel="Loss (nats)", xlim=(0, None), ylim=(0, _top(losses)))
         handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(_legend(groups))]

@@ -34,6 +34,6 @@ def t_quantile(degrees_of_freedom: int) -> float:
     >>> round(t_quantile(4), 3)
     2.776
     """
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, 0.975))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import numpy as np
 
 from softaug_jax.data.eval_batches import EvalBatches
 from softaug_jax.data.info import DatasetInfo
@@ -50,7 +51,7 @@ class Evaluation:
             shares=self._config.occlusion_shares,
             draws=self._config.occlusion_draws,
             seed=self._seed,
-            fill=fill[self._config.occlusion_fill],
+            fill=np.asarray(fill[self._config.occlusion_fill], np.float32),
         )
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from softaug_jax.checks import UsageError
@@ -75,7 +76,7 @@ class HostFeed:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        self._next_step, self._batches = -1, iter(())
+        self._next_step = -1
 
     def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
         from softaug_jax.data.prefetch import to_device
@@ -87,8 +88,8 @@ class HostFeed:
             state, sums = self._step(state, next(self._batches))
             yield state, step + 1, sums
 
-    def batch(self, key: jax.Array, step: int) -> dict[str, np.ndarray]:
-        return next(iter(self._from(start_step=step)))
+    def batch(self, key: jax.Array, step: int) -> Batch:
+        return jax.tree.map(jnp.asarray, next(iter(self._from(start_step=step))))
 
 
 class DeviceFeed:

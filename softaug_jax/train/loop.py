@@ -115,7 +115,8 @@ class Training:
                 while self.step < self.schedule.total_steps:
                     self.train_epoch(stop)
                     if stop.signal is not None and self.step < self.schedule.total_steps:
-                        return self.stopped(stop.signal)
+                        self.stopped(stop.signal)
+                        return None
                 return self.finish()
         finally:
             self.progress.close()
@@ -142,7 +143,8 @@ class Training:
         """Trains to step `end`, or until asked to stop; returns the means over what was seen."""
         batch, under_way, totals = self.schedule.batch_size, deque[StepSums](), None
         self.watch.start()
-        for self.state, step, sums in self.feed.run(self.state, self.step, end):
+        for state, step, sums in self.feed.run(self.state, self.step, end):
+            self.state = state
             self.progress.advance((step - self.step) * batch)
             self.watch.count((step - self.step) * batch)
             self.step = step
@@ -224,14 +226,15 @@ class Training:
         start = f"going on at step {self.step}" if self.step else "from the start"
         return (
             f"{config.name}: {setup.method(config)}. {config.model.name}, {s.num_train} images, {s.epochs} epochs, "
-            f"{s.total_steps} steps on {jax.device_count()} x {jax.devices()[0].device_kind}; {start}, in {self.folder.path}"
+            f"{s.total_steps} steps on {jax.device_count()} x {jax.devices()[0].device_kind}; {start}, "
+            f"in {self.folder.path}"
         )
 
 
 def _means(totals: StepSums | None) -> dict[str, float]:
     if totals is None:
         return {}
-    count = float(totals.count)
+    count = float(totals.examples)
     return {
         "loss": float(totals.loss) / count,
         "top1_error": float(totals.wrong) / count,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from softaug_jax.augment import Chain
+from softaug_jax.augment.transform import image_size
 from softaug_jax.models import Model
 from softaug_jax.train.objective import Objective
 from softaug_jax.train.state import TrainState
@@ -24,13 +25,13 @@ class StepSums(NamedTuple):
     wrong: jax.Array
     visibility: jax.Array
     weight: jax.Array
-    count: jax.Array
+    examples: jax.Array
     first_bad_step: jax.Array
 
     def plus(self, other: StepSums) -> StepSums:
-        """The sums of both."""
-        added = [a + b for a, b in zip(self[:-1], other[:-1], strict=True)]
-        return StepSums(*added, jnp.minimum(self.first_bad_step, other.first_bad_step))
+        """The sums of both, on the host."""
+        added: StepSums = jax.tree.map(lambda a, b: a + b, self, other)
+        return added._replace(first_bad_step=min(self.first_bad_step, other.first_bad_step))
 
 
 Batch = Mapping[str, jax.Array]
@@ -46,7 +47,9 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         images, labels = batch["image"], batch["label"]
-        draws = chain.sample(jax.random.fold_in(state.key, state.step), images.shape[0], images.shape[1:3], given=batch)
+        draws = chain.sample(
+            jax.random.fold_in(state.key, state.step), images.shape[0], image_size(images), given=batch
+        )
         images, visibility = chain.apply(images, draws, state.step)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any, jax.Array]]:
@@ -63,7 +66,7 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
             wrong=jnp.sum(jnp.argmax(logits, -1) != labels, dtype=jnp.float32),
             visibility=jnp.sum(visibility),
             weight=jnp.sum(weights),
-            count=count,
+            examples=count,
             first_bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step),
         )
         return TrainState(params, batch_stats, opt_state, state.step + 1, state.key), sums

@@ -26,7 +26,8 @@ def test_the_square_is_whole_and_inside_and_of_its_colour(rng, size, side):
     for image, before, (y, x) in zip(occluded, images, np.asarray(corners), strict=True):
         wanted = before.astype(np.float32)
         wanted[y : y + side, x : x + side] = fill
-        assert (y >= 0) and (x >= 0) and (y + side <= size[0]) and (x + side <= size[1])
+        assert 0 <= y <= size[0] - side
+        assert 0 <= x <= size[1] - side
         np.testing.assert_array_equal(image, wanted)
         assert (image > 200).all(-1).sum() == side**2
 

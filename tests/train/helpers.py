@@ -39,9 +39,10 @@ def train(chosen: ConfigDict, steps: int, devices: int = 1, start: int = 0, stat
     if state is None:
         state = jax.jit(parts.initial_state, out_shardings=shardings.replicated)()
     losses = []
-    for new_state, _, sums in source.run(state, start, start + steps):
-        losses.append(float(sums.loss / sums.count))
-    return new_state, np.array(losses)
+    for trained, _, sums in source.run(state, start, start + steps):
+        state = trained
+        losses.append(float(sums.loss / sums.examples))
+    return state, np.array(losses)
 
 
 def main(*args: str, devices: int = 1, **options: object) -> subprocess.Popen:
