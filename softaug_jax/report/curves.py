@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRAIN: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.0, "alpha": 0.75}
+DIAGONAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
 
 
@@ -29,6 +30,7 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
       ValueError: if no run has logged anything.
     """
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
 
     _need([run for run in runs if run.history], "has logged anything")
     groups = group(runs)
@@ -47,13 +49,16 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
             Line2D([], [], color=GREY, label="test (loss: negative log likelihood)", **TEST),
             Line2D([], [], color=GREY, label="training, on augmented images", **TRAIN),
         ]
+        for axes in (errors, losses):
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         legend_below(figure, handles, 1 if len(groups) > 2 else 2)
 
 
 def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     """Draws accuracy against confidence by bin, and how many examples each bin holds; seeds are pooled.
 
-    Bars are binomial standard errors. The diagonal is perfect calibration (arXiv:2211.04625, Eq. 8).
+    Bars are binomial standard errors, left out where they would cover one another. The diagonal is perfect
+    calibration (arXiv:2211.04625, Eq. 8).
 
     Raises:
       ValueError: if no run has calibration bins.
@@ -61,16 +66,14 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     groups = group([run for run in runs if run.bins() is not None])
     _need(groups, "has calibration bins")
     ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
-    with drawing(path, 3.8, 4.5 + 0.16 * len(groups), **ratios) as (figure, (upper, lower)):
-        upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
-        upper.annotate("perfect", (0.14, 0.17), color=GREY, fontsize=8, rotation=45, rotation_mode="anchor")
-        handles = []
+    with drawing(path, 3.8, 4.65 + 0.16 * len(groups), **ratios) as (figure, (upper, lower)):
+        handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **DIAGONAL)
         for number, (members, label) in enumerate(zip(groups, _legend(groups), strict=True)):
             bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
             ece, _ = mean_and_error([run.results["ece"] for run in members])
-            handles.append(_reliability_line(upper, bins, number, f"{label}: ECE {100 * ece:.2f} %"))
+            handles.append(_reliability_line(upper, bins, number, f"{label}: ECE {100 * ece:.2f} %", len(groups) <= 3))
             _histogram(lower, bins[0], number, len(groups))
-        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="Accuracy")
+        upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02), ylabel="Accuracy")
         lower.set(xlabel="Confidence", ylabel="Examples (%)")
         lower.grid(False, axis="x")
         legend_below(figure, handles, 1)
@@ -136,13 +139,14 @@ def _top(axes: Axes) -> float:
     return 1.05 * float(min(values.max(), 3 * np.quantile(values, 0.9) if np.quantile(values, 0.9) > 0 else np.inf))
 
 
-def _reliability_line(axes: Axes, bins: np.ndarray, number: int, label: str) -> Any:
+def _reliability_line(axes: Axes, bins: np.ndarray, number: int, label: str, with_bars: bool) -> Any:
     counts, confidences, accuracies = bins[:, bins[0] > 0]
-    accuracy = accuracies / counts
+    # With one success and one failure added, so that a bin of a few examples, all right or all wrong, has its bar too.
+    smoothed = (accuracies + 1) / (counts + 2)
     return axes.errorbar(
         confidences / counts,
-        accuracy,
-        yerr=np.sqrt(accuracy * (1 - accuracy) / counts),
+        accuracies / counts,
+        yerr=np.sqrt(smoothed * (1 - smoothed) / (counts + 2)) if with_bars else None,
         color=color(number),
         marker=marker(number),
         capsize=1.5,

@@ -92,7 +92,7 @@ _TABLE_4 = (
 )
 
 RESULTS: tuple[PaperResult, ...] = (
-    *(PaperResult(1, "Cifar-100", "ResNet-18", method, "top1_error", *value) for method, *value in _TABLE_1),  # type: ignore[arg-type]
+    *(PaperResult(1, "Cifar-100", "ResNet-18", method, "top1_error", m, e) for method, m, e in _TABLE_1),
     *(
         PaperResult(2, dataset, model, method, "top1_error", *value)
         for (dataset, model), values in _TABLE_2.items()

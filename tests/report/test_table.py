@@ -29,10 +29,8 @@ def test_seeds_are_one_row_with_mean_and_standard_error(tmp_path):
 def test_one_run_has_no_standard_error(tmp_path):
     text = comparison(runs_of(tmp_path, {"top1_error": 0.05, "ece": 0.0123})).text()
     assert "±" not in text
-    cells = text.splitlines()[2].split()
-    assert (
-        cells == "digits_baseline hard crop digits resnet18 20 1 5.00 0.175 1.23 20.00 35.00 50.00 65.00 1000".split()
-    )
+    row = " ".join(text.splitlines()[2].split())
+    assert row == "digits_baseline hard crop digits resnet18 20 1 5.00 0.175 1.23 20.00 35.00 50.00 65.00 1000"
 
 
 def test_two_methods_one_seed_each(tmp_path):
