@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection
 from typing import Any
 
@@ -37,10 +38,29 @@ def check_scalar(
         raise ValueError(f"{name} = {value} must be at most {at_most}.")
 
 
+def check_count(name: str, value: Any, at_least: int) -> int:
+    """Returns `value`, a count that must be known when the program is traced; ValueError unless a whole number."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} = {value} must be a whole number, at least {at_least}.") from None
+    check_scalar(name, count, at_least=at_least)
+    return count
+
+
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raises ValueError if `value` is not one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} = {value!r} is unknown. Choose from {', '.join(choices)}.")
+
+
+def check_broadcast(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the shape that the named shapes broadcast to; ValueError if they do not."""
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"The shapes do not fit together: {listed}. They must be equal or broadcast.") from None
 
 
 def check_last_axis(name: str, array: Any, length: int, meaning: str) -> None:

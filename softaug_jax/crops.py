@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_choice, check_last_axis, check_scalar
+from softaug_jax.checks import check_broadcast, check_choice, check_count, check_last_axis, check_scalar
 from softaug_jax.numerics import as_float
 
 ROUNDINGS = ("truncate", "nearest")
@@ -55,21 +55,20 @@ def crop_visibility(offsets: ArrayLike, size: tuple[int, int]) -> jax.Array:
     v = (H - |ty|) (W - |tx|) / (H W), and 0 where the crop misses the image.
 
     Args:
-      offsets: (ty, tx) in pixels, [..., 2].
+      offsets: (ty, tx), int [..., 2], in pixels.
       size: (H, W) in pixels.
 
     Returns:
       Visibility [...], float, in [0, 1].
 
     Raises:
-      ValueError: if the last axis of offsets is not 2, or the size not two positive integers.
+      ValueError: if offsets are not integers with a last axis of 2, or the size not two positive integers.
 
     >>> print(crop_visibility(jnp.array([[0, 0], [8, 16], [0, -32]]), (32, 32)))
     [1.    0.375 0.   ]
     """
     height, width = _checked_size(size)
-    offsets = jnp.asarray(offsets)
-    check_last_axis("offsets", offsets, 2, "(ty, tx)")
+    offsets = _checked_offsets(offsets)
     # A product of integers, divided once, so that it is the correctly rounded share of pixels.
     rows = jnp.maximum(height - jnp.abs(offsets[..., 0]), 0)
     columns = jnp.maximum(width - jnp.abs(offsets[..., 1]), 0)
@@ -88,21 +87,20 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
       Images [..., H, W, C], of the same type.
 
     Raises:
-      ValueError: if a shape does not fit.
+      ValueError: if a shape does not fit, or the offsets are not integers.
 
     >>> print(crop(jnp.arange(9).reshape(3, 3, 1), jnp.array([1, -1]), fill=-1)[..., 0])
     [[-1  3  4]
      [-1  6  7]
      [-1 -1 -1]]
     """
-    images, offsets = jnp.asarray(images), jnp.asarray(offsets)
-    check_last_axis("offsets", offsets, 2, "(ty, tx)")
+    images, offsets = jnp.asarray(images), _checked_offsets(offsets)
     if images.ndim < 3:
         raise ValueError(f"images have shape {images.shape}; they must be [..., H, W, C].")
     fill = jnp.asarray(fill, images.dtype)
     if fill.shape not in ((), images.shape[-1:]):
         raise ValueError(f"fill has shape {fill.shape}; it must be a scalar or one value for each of the channels.")
-    lead = jnp.broadcast_shapes(images.shape[:-3], offsets.shape[:-1])
+    lead = check_broadcast(images=images.shape[:-3], offsets=offsets.shape[:-1])
     images = jnp.broadcast_to(images, lead + images.shape[-3:])
     offsets = jnp.broadcast_to(offsets, (*lead, 2))
     images, row_is_inside = _shift(images, offsets[..., 0], axis=images.ndim - 3)
@@ -122,7 +120,7 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> jax.Array:
       IoU [...], float, in [0, 1]; 0 where both boxes are empty.
 
     Raises:
-      ValueError: if a last axis is not 4.
+      ValueError: if a last axis is not 4, or the shapes do not broadcast.
 
     >>> print(box_iou(jnp.array([0, 0, 2, 2]), jnp.array([1, 0, 3, 2])))
     0.33333334
@@ -130,7 +128,7 @@ def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> jax.Array:
     boxes_a, boxes_b = as_float(boxes_a), as_float(boxes_b)
     check_last_axis("boxes_a", boxes_a, 4, "(y0, x0, y1, x1)")
     check_last_axis("boxes_b", boxes_b, 4, "(y0, x0, y1, x1)")
-    lead = jnp.broadcast_shapes(boxes_a.shape, boxes_b.shape)
+    lead = check_broadcast(boxes_a=boxes_a.shape, boxes_b=boxes_b.shape)
     boxes_a, boxes_b = jnp.broadcast_to(boxes_a, lead), jnp.broadcast_to(boxes_b, lead)
     overlap = jnp.concatenate(
         [jnp.maximum(boxes_a[..., :2], boxes_b[..., :2]), jnp.minimum(boxes_a[..., 2:], boxes_b[..., 2:])], -1
@@ -156,6 +154,15 @@ def _shift(images: jax.Array, offset: jax.Array, axis: int) -> tuple[jax.Array, 
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size = {tuple(size)} must be (H, W), two positive numbers of pixels.")
-    return int(size[0]), int(size[1])
+    if len(size) != 2:
+        raise ValueError(f"size = {tuple(size)} must be (H, W), two numbers of pixels.")
+    return check_count("height", size[0], at_least=1), check_count("width", size[1], at_least=1)
+
+
+def _checked_offsets(offsets: ArrayLike) -> jax.Array:
+    """As int32: sums and products of pixel numbers overflow narrower types."""
+    offsets = jnp.asarray(offsets)
+    check_last_axis("offsets", offsets, 2, "(ty, tx)")
+    if not jnp.issubdtype(offsets.dtype, jnp.integer):
+        raise ValueError(f"offsets have dtype {offsets.dtype}; they must be integers, whole pixels.")
+    return offsets.astype(jnp.int32)

@@ -37,7 +37,7 @@ def soft_cross_entropy(logits: ArrayLike, targets: ArrayLike, weights: ArrayLike
         raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal, [..., N].")
     # A target of 0 adds nothing, also where the logit is -inf.
     log_probabilities = jax.nn.log_softmax(logits)
-    losses = -jnp.sum(jnp.where(targets > 0, targets * jnp.where(targets > 0, log_probabilities, 0.0), 0.0), -1)
+    losses = -jnp.sum(targets * jnp.where(targets == 0, 0.0, log_probabilities), -1)
     if weights is None:
         return losses
     weights = jnp.asarray(weights)

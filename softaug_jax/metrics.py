@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import check_count
 from softaug_jax.losses import soft_cross_entropy
 from softaug_jax.numerics import as_float
 
@@ -74,14 +75,15 @@ def calibration_bins(
     Raises:
       ValueError: if num_bins < 1 or the shapes do not match.
     """
-    check_scalar("num_bins", num_bins, at_least=1)
+    check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
     if probabilities.shape[:-1] != labels.shape:
         raise ValueError(f"probabilities have shape {probabilities.shape}, labels {labels.shape}: not [B, N] and [B].")
     weights = _mask(mask, labels)
     confidence = jnp.max(probabilities, -1)
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
-    upper_edges = jnp.arange(1, num_bins, dtype=jnp.float32) / num_bins
+    # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp.
+    upper_edges = np.arange(1, num_bins, dtype=np.float32) / np.float32(num_bins)
     bins = jnp.searchsorted(upper_edges, confidence, side="left")
     member = jax.nn.one_hot(bins, num_bins) * weights[..., None]
     total = lambda values: jnp.sum(jnp.where(member > 0, values[..., None], 0.0), range(member.ndim - 1))

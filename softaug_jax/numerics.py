@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 
 def power(base: jax.typing.ArrayLike, exponent: jax.typing.ArrayLike) -> jax.Array:
-    """`base ** exponent` for base >= 0 and exponent > 0, whose gradient at base 0 is 0.
+    """`base ** exponent` for base >= 0 and exponent > 0, whose gradient at base 0 is 0. NaN stays NaN.
 
     The plain power's is infinite there for an exponent below 1, and 0 * inf further down the chain is NaN.
     """
     base = jnp.asarray(base)
-    positive = base > 0
-    return jnp.where(positive, jnp.where(positive, base, 1.0) ** exponent, 0.0)
+    zero = base <= 0
+    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, base) ** exponent)
 
 
 def as_float(x: jax.typing.ArrayLike) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_choice, check_scalar
+from softaug_jax.checks import check_broadcast, check_choice, check_count, check_scalar
 from softaug_jax.numerics import as_float, power
 
 MODES = ("none", "target", "weight", "target_and_weight")
@@ -57,21 +57,21 @@ def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> 
       Targets [..., N], float; each sums to 1.
 
     Raises:
-      ValueError: if num_classes < 2, a Python confidence is outside [0, 1], or the labels are not integers.
+      ValueError: if num_classes < 2, a Python confidence is outside [0, 1], the labels are not integers, or the
+        shapes do not fit.
 
     >>> print(soft_targets(jnp.array([2, 0]), jnp.array([0.5, 1.0]), num_classes=3))
     [[0.25 0.25 0.5 ]
      [1.   0.   0.  ]]
     """
-    check_scalar("num_classes", num_classes, at_least=2)
+    check_count("num_classes", num_classes, at_least=2)
     check_scalar("confidence", confidence, at_least=0, at_most=1)
     labels = jnp.asarray(labels)
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels have dtype {labels.dtype}; they must be integers, one class number an example.")
     p = as_float(confidence)
-    if p.ndim and labels.ndim and p.shape != jnp.broadcast_shapes(p.shape, labels.shape):
-        raise ValueError(f"confidence has shape {p.shape}, labels {labels.shape}: they must match.")
-    p = jnp.broadcast_to(p, jnp.broadcast_shapes(p.shape, labels.shape))[..., None]
+    shape = _shape_of_both("confidence", p.shape, labels.shape)
+    p = jnp.broadcast_to(p, shape)[..., None]
     is_true_class = jax.nn.one_hot(labels, num_classes, dtype=bool)
     return jnp.where(is_true_class, p, (1.0 - p) / (num_classes - 1))
 
@@ -102,7 +102,8 @@ def soften(
       Targets [..., N] and weights [...], float.
 
     Raises:
-      ValueError: if the mode is unknown, or an argument of `confidence` or `soft_targets` is out of range.
+      ValueError: if the mode is unknown, the shapes do not fit, or an argument of `confidence` or `soft_targets` is
+        out of range.
 
     >>> targets, weights = soften(jnp.array([1, 0]), jnp.array([1.0, 0.5]), num_classes=2)
     >>> print(targets, weights)
@@ -110,9 +111,9 @@ def soften(
      [0.875 0.125]] [1.    0.875]
     """
     check_choice("mode", mode, MODES)
-    check_scalar("num_classes", num_classes, at_least=2)
+    check_count("num_classes", num_classes, at_least=2)
     p = confidence(visibility, k=k, p_min=1.0 / num_classes if p_min is None else p_min, p_max=p_max)
-    p = jnp.broadcast_to(p, jnp.broadcast_shapes(p.shape, jnp.shape(labels)))
+    p = jnp.broadcast_to(p, _shape_of_both("visibility (with k, p_min, p_max)", p.shape, jnp.shape(labels)))
     ones = jnp.ones_like(p)
     targets = soft_targets(labels, p if mode in ("target", "target_and_weight") else ones, num_classes)
     weights = p if mode in ("weight", "target_and_weight") else ones
@@ -145,3 +146,11 @@ def pair_confidence(
     check_choice("hypothesis", hypothesis, HYPOTHESES)
     agreement = as_float(iou) if hypothesis == "sa1" else 1.0 - as_float(iou)
     return confidence(agreement, k=k, p_min=p_min)
+
+
+def _shape_of_both(name: str, shape: tuple[int, ...], labels_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape. One value an example may have further leading axes, but [B, 1] beside [B] is a mistake."""
+    both = check_broadcast(**{name: shape, "labels": labels_shape})
+    if shape and labels_shape and shape != both:
+        raise ValueError(f"{name} has shape {shape}, labels {labels_shape}: it must be a scalar or one an example.")
+    return both

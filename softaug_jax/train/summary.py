@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +29,15 @@ def versions() -> dict[str, str]:
     }
 
 
+def commit() -> str | None:
+    """The checkout's commit, with "-dirty" if files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
 def summarize(config: Any, figures: dict[str, Any], **measured: Any) -> dict[str, Any]:
     """What summary.json holds. Errors and ECE are fractions in [0, 1]; the final evaluation's, not the best."""
     return {
@@ -38,6 +52,9 @@ def summarize(config: Any, figures: dict[str, Any], **measured: Any) -> dict[str
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
         "versions": versions(),
+        "commit": commit(),
+        "command": shlex.join(["python", *sys.argv]),
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
     }
 
 

@@ -1,0 +1,38 @@
+"""Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README to quote.
+
+python benchmarks/record.py runs/cifar10_sa runs/cifar10_baseline
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from softaug_jax.checks import UsageError
+from softaug_jax.report.runs import read
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def record(workdir: str, results: Path = RESULTS) -> Path:
+    """Writes the run's summary as a record and returns its path."""
+    run = read(workdir)
+    if run.summary is None:
+        raise UsageError(f"{workdir} is not finished: only finished runs are recorded.")
+    s = run.summary
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{s['config']}-{s['model']}-{s['epochs']}ep-seed{s['seed']}-{s['device'].replace(' ', '-')}.json"
+    path.write_text(json.dumps({**s, "settings": run.config}, indent=2) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
+    try:
+        for folder in parser.parse_args().workdirs:
+            print(record(folder))
+    except UsageError as error:
+        sys.exit(f"error: {error}")
