@@ -45,19 +45,21 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
     if mode == "eval":
         return evaluate(config, workdir)
     folder = Workdir(workdir)
-    folder.claim(config)
+    folder.check(config)
     if (finished := folder.summary()) is not None:
         print(f"{folder.path} is finished: test error {finished['top1_error']:.2%} after {finished['steps']} steps.")
         return finished
-    return Training(config, folder).run()
+    train, test = _load(config, "train"), _load(config, "test")
+    folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
+    return Training(config, folder, train, test).run()
 
 
 def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
     """Runs the final evaluators on the workdir's newest checkpoint; prints the figures and writes eval.json."""
-    if not (Path(workdir) / "config.json").exists():
-        raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
     folder = Workdir(workdir)
-    folder.claim(config, ignore=EVAL_FIELDS)
+    if not folder.is_run():
+        raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
+    folder.check(config, ignore=EVAL_FIELDS)
     test = _load(config, "test")
     checkpoints = Checkpoints(folder.path)
     if checkpoints.latest_step() is None:
@@ -79,8 +81,7 @@ def _load(config: Any, split: str) -> sources.Arrays:
 class Training:
     """One run of the program over one workdir."""
 
-    def __init__(self, config: Any, folder: Workdir):
-        train, test = _load(config, "train"), _load(config, "test")
+    def __init__(self, config: Any, folder: Workdir, train: sources.Arrays, test: sources.Arrays):
         self.config, self.folder = config, folder
         self.parts = setup.build(config, len(train.labels))
         self.schedule = self.parts.schedule
@@ -107,9 +108,8 @@ class Training:
         self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, self.config.epochs)
         self.progress.say(self.headline())
         if self.step == 0:
-            write_preview(
-                self.folder.path / "figures" / "augmented.png", self.config, self.parts, self.feed, self.state
-            )
+            figure = self.folder.path / "figures" / "augmented.png"
+            write_preview(figure, self.config, self.parts, self.feed, self.state.key)
         try:
             with StopRequest() as stop:
                 while self.step < self.schedule.total_steps:
@@ -151,6 +151,7 @@ class Training:
             under_way.append(sums)
             while len(under_way) > (0 if self.watch.cold else READ_BEHIND):
                 totals = self.read(totals, under_way.popleft())
+                self.progress.running(_means(totals))
             if self.watch.cold:  # compilation is left out of the rate
                 self.watch.restart()
             if stop.signal is not None:

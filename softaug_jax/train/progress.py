@@ -30,13 +30,15 @@ class Progress:
         """After a dispatch."""
         self._bar.update(images)
 
+    def running(self, means: dict[str, float]) -> None:
+        """Shows the epoch's means so far on the bar."""
+        if means and not self._bar.disable:
+            self._bar.set_postfix_str(f"loss {means['loss']:.4f}  train error {means['top1_error']:.2%}", refresh=False)
+
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """After an epoch, or an evaluation, with its figures."""
         words = [f"{name} {row[key]:{form}}" for key, (name, form) in _SHOWN.items() if row.get(key) is not None]
-        if self._bar.disable:
-            self.say(f"epoch {epoch}/{self._epochs}  " + "  ".join(words))
-        else:
-            self._bar.set_postfix_str("  ".join(words))
+        self.say(f"epoch {epoch}/{self._epochs}  " + "  ".join(words))
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""

@@ -23,6 +23,16 @@ class TrainState(NamedTuple):
 
 def create(model: Model, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """The state before the first step."""
-    init_key, base_key = jax.random.split(jax.random.key(seed))
+    init_key, key = _keys(seed)
     params, batch_stats = model.init(init_key)
-    return TrainState(params, batch_stats, optimizer.init(params), jnp.zeros((), jnp.int32), base_key)
+    return TrainState(params, batch_stats, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+
+
+def base_key(seed: int) -> jax.Array:
+    """The key that every draw of a run derives from; steps and epochs are folded into it."""
+    return _keys(seed)[1]
+
+
+def _keys(seed: int) -> jax.Array:
+    """The key of the initial parameters, and the base key."""
+    return jax.random.split(jax.random.key(seed))

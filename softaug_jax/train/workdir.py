@@ -21,21 +21,29 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
+
+    def claim(self, config: Any) -> None:
+        """Makes the folder where there is none, and writes the config; raises UsageError if it can't be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise UsageError(f"--workdir={path} can't be written: {error.strerror}. Choose another folder.") from None
+            raise UsageError(
+                f"--workdir={self.path} can't be written: {error.strerror}. Choose another folder."
+            ) from None
+        if not self.is_run():
+            write_json(self.path / "config.json", config.to_dict())
 
-    def claim(self, config: Any, ignore: tuple[str, ...] = ()) -> None:
-        """Writes the config, or raises UsageError if the folder was made with another one."""
-        new = json.loads(json.dumps(config.to_dict()))
-        path = self.path / "config.json"
-        if not path.exists():
-            write_json(path, new)
+    def is_run(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / "config.json").exists()
+
+    def check(self, config: Any, ignore: tuple[str, ...] = ()) -> None:
+        """Raises UsageError if the folder was made with another config; `ignore` holds prefixes of fields."""
+        if not self.is_run():
             return
-        ours, theirs = flatten(new), flatten(read_json(path))
+        ours, theirs = flatten(json.loads(json.dumps(config.to_dict()))), flatten(read_json(self.path / "config.json"))
         skip = (*FREE_FIELDS, *ignore)
         differ = [
             f"{field}: {theirs.get(field)!r} there, {ours.get(field)!r} now"

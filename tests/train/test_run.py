@@ -113,6 +113,6 @@ def test_workdir_of_another_config_is_refused(tmp_path):
     from softaug_jax.train.workdir import Workdir
 
     Workdir(tmp_path).claim(config(seed=1))
-    Workdir(tmp_path).claim(config(seed=1, data__dir="/elsewhere"))
+    Workdir(tmp_path).check(config(seed=1, data__dir="/elsewhere"))
     with pytest.raises(UsageError, match=r"augment.sigma: 0.3 there, 0.2 now; seed: 1 there, 0 now"):
-        Workdir(tmp_path).claim(config(augment__sigma=0.2))
+        Workdir(tmp_path).check(config(augment__sigma=0.2))

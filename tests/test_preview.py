@@ -1,0 +1,56 @@
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from softaug_jax import preview
+from softaug_jax.checks import UsageError
+from softaug_jax.data import sources
+from softaug_jax.data.info import info
+from softaug_jax.train import state
+from tests.train.helpers import config
+
+CAPTION = re.compile(r"(\d)\nv ([\d.]+)  p ([\d.]+)  w ([\d.]+)")
+
+
+@pytest.mark.parametrize("loader", ["device", "tfdata"])
+def test_grid_shows_training_images_with_what_the_method_makes_of_them(tmp_path, monkeypatch, loader):
+    drawn = {}
+    monkeypatch.setattr(
+        preview.figures, "image_grid", lambda path, images, captions: drawn.update(i=images, c=captions)
+    )
+    chosen = config("digits_sa", "", data__loader=loader, augment__sigma=0.2)
+    preview.main(chosen, str(tmp_path / "new" / "grid.png"))
+    known = sources.load("digits", "train").images.astype(np.float64)
+    mean = 255 * np.array(info("digits").mean)
+    seen = 0
+    for image, caption in zip(drawn["i"], drawn["c"], strict=True):
+        name, v, p, w = CAPTION.fullmatch(caption).groups()
+        np.testing.assert_allclose(float(p), 1 - 0.9 * (1 - float(v)) ** 2, atol=0.02)
+        assert p == w
+        if v == "1.00":  # whole: it is one of the training images
+            seen += 1
+            assert np.abs(known - image).max((1, 2, 3)).min() < 0.01
+        else:  # uncovered pixels have the mean colour
+            share = np.isclose(image, mean, atol=1e-3).all(-1).mean()
+            np.testing.assert_allclose(share, 1 - float(v), atol=0.006)
+    assert seen < len(drawn["c"]) == 32
+
+
+def test_preview_is_the_batch_that_training_sees(tmp_path):
+    key = jax.random.key_data(state.base_key(7))
+    built = state.create(*_tiny(), 7)
+    np.testing.assert_array_equal(jax.random.key_data(built.key), key)
+
+
+def test_a_file_that_cannot_be_written_is_an_error_that_names_it():
+    with pytest.raises(UsageError, match=r"/dev/null/grid.png can't be written"):
+        preview.main(config("digits_sa", ""), "/dev/null/grid.png")
+
+
+def _tiny():
+    from softaug_jax.train import setup
+
+    parts = setup.build(config("digits_sa", ""))
+    return parts.model, parts.optimizer
