@@ -1,6 +1,6 @@
 """Images per second of the input pipeline on one CPU core, beside the same transforms image by image.
 
-  python benchmarks/input_pipeline.py [--dataset=cifar10 --data_dir=DIR] [--rounds=5] [--json=FILE]
+  python -m benchmarks.input_pipeline [--dataset=cifar10 --data_dir=DIR] [--rounds=5] [--json=FILE]
 
 All run on the same core, in turn, round after round: flip, soft crop with mean-colour fill, normalise, batches of 128.
   host        tf.data as the training loop has it: shuffle, gather, draw. The pixels are left to the device.
@@ -175,7 +175,7 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
         print(f"  {name:52s} {value:10,.0f} images/s  {times}")
     packages = [p for p in ("jax", "tensorflow-cpu", "torch", "numpy", "pillow") if _installed(p)]
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", "-m", "benchmarks.input_pipeline", *sys.argv[1:]]),
         "dataset": options.dataset,
         "batch_size": BATCH,
         "rounds": options.rounds,
@@ -208,7 +208,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=2.0, help="of each pipeline, each round")
     parser.add_argument("--json", default="", help="where to write the record")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     record = main(arguments, use_one_core())
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n")

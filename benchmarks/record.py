@@ -1,6 +1,6 @@
 """Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README to quote.
 
-python benchmarks/record.py runs/cifar10_sa runs/cifar10_baseline
+  python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from softaug_jax.report.runs import read
 RESULTS = Path(__file__).parent / "results"
 
 
-def record(workdir: str, results: Path = RESULTS) -> Path:
+def record(workdir: str, results: Path) -> Path:
     """Writes the run's summary as a record and returns its path."""
     run = read(workdir)
     if run.summary is None:
@@ -31,8 +31,10 @@ def record(workdir: str, results: Path = RESULTS) -> Path:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results")
     try:
-        for folder in parser.parse_args().workdirs:
-            print(record(folder))
+        arguments = parser.parse_args()
+        for folder in arguments.workdirs:
+            print(record(folder, arguments.out))
     except UsageError as error:
         sys.exit(f"error: {error}")
