@@ -42,11 +42,15 @@ def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | 
     Returns:
       The four sums, each a float32 scalar.
 
+    Raises:
+      ValueError: if the shapes do not match.
+
     >>> sums = classification_sums(jnp.array([[2.0, 0.0], [2.0, 0.0]]), jnp.array([0, 1]), jnp.array([True, True]))
     >>> print(sums.wrong / sums.examples)
     0.5
     """
     logits, labels = as_float(logits), jnp.asarray(labels)
+    _check_shapes("logits", logits, labels)
     weights = _mask(mask, labels)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     wrong = (jnp.argmax(logits, -1) != labels).astype(jnp.float32)
@@ -77,8 +81,7 @@ def calibration_bins(
     """
     check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
-    if probabilities.shape[:-1] != labels.shape:
-        raise ValueError(f"probabilities have shape {probabilities.shape}, labels {labels.shape}: not [B, N] and [B].")
+    _check_shapes("probabilities", probabilities, labels)
     weights = _mask(mask, labels)
     confidence = jnp.max(probabilities, -1)
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
@@ -113,6 +116,11 @@ def expected_calibration_error(
     0.25
     """
     return ece_from_bins(calibration_bins(probabilities, labels, num_bins=num_bins, mask=mask))
+
+
+def _check_shapes(name: str, scores: jax.Array, labels: jax.Array) -> None:
+    if scores.shape[:-1] != labels.shape:
+        raise ValueError(f"{name} have shape {scores.shape}, labels {labels.shape}: they must be [B, N] and [B].")
 
 
 def _mask(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
