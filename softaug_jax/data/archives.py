@@ -178,7 +178,7 @@ def _read_members(path: Path, name: str, progress: Progress | None) -> tuple[Lay
 def _member_bytes(path: Path, tar: tarfile.TarFile, entry: tarfile.TarInfo, layout: Layout) -> bytes:
     records = max(layout.train_records, TEST_RECORDS)
     # A python batch also holds file names and pickle codes: under 40 bytes a record in the official ones.
-    limit = records * (PIXELS + 2) if layout.form == "binary" else records * 2 * PIXELS + (1 << 20)
+    limit = records * (PIXELS + len(layout.label_keys)) if layout.form == "binary" else records * 2 * PIXELS + (1 << 20)
     if not entry.isreg() or entry.issparse():
         raise UsageError(f"{path}: the member {entry.name} is not a plain file.")
     if entry.size > limit:

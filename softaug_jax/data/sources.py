@@ -86,7 +86,7 @@ def _load_digits(split: str) -> Arrays:
 def _load_npz(path: Path, split: str, facts: DatasetInfo) -> Arrays:
     keys = (f"{split}_images", f"{split}_labels")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             missing = [key for key in keys if key not in stored]
             if missing:
                 raise UsageError(f"{path} has no array {', '.join(missing)}. {_again(path, facts)}")

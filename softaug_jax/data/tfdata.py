@@ -18,7 +18,7 @@ from softaug_jax.data.sources import Arrays
 from softaug_jax.data.tf_import import tensorflow
 
 ORDER_STREAM = 0x50F7  # keeps the order of the examples apart from other uses of the seed
-LOW_32_BITS = 0xFFFFFFFF
+LOW_64_BITS = (1 << 64) - 1
 PREFETCH_BATCHES = 4
 STEPS_AT_ONCE = 4  # batches made in parallel, where there are cores for it
 
@@ -110,14 +110,13 @@ def _options(tf: Any, num_threads: int) -> Any:
 
 def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int) -> Any:
     """Which examples are at these positions of the training stream, int64 [b]."""
-    epochs = positions // count
-    # Of each seed the low 32 bits count. Two-element seeds are not enough: the shuffle of (seed, epoch) is close to
-    # that of (seed, epoch + 1).
-    low = tf.fill(tf.shape(positions), tf.constant(seed & LOW_32_BITS, tf.int64))
-    high = tf.fill(tf.shape(positions), tf.constant(((seed >> 32) & LOW_32_BITS) ^ ORDER_STREAM, tf.int64))
+    # The operation takes the low 31 bits of each of its three seeds, so the run's is hashed into two of them. Seeds
+    # of two elements are not enough: the shuffle of (seed, epoch) is close to that of (seed, epoch + 1).
+    hashed = np.random.SeedSequence([ORDER_STREAM, seed & LOW_64_BITS]).generate_state(2) >> 1
+    first, last = (tf.fill(tf.shape(positions), tf.constant(word, tf.int64)) for word in hashed)
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % count,
-        seed=tf.stack([low, epochs, high], axis=-1),
+        seed=tf.stack([first, positions // count, last], axis=-1),
         max_index=tf.constant(count - 1, tf.int64),
         rounds=rounds,
     )
@@ -126,7 +125,7 @@ def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int
 def _draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
     """The seed of one member's draws at one step, int64 [2]: the run's seed, and the name's checksum with the step."""
     stream = np.uint64(zlib.crc32(name.encode()) << 32).astype(np.int64)
-    run = np.uint64(seed & 0xFFFFFFFFFFFFFFFF).astype(np.int64)
+    run = np.uint64(seed & LOW_64_BITS).astype(np.int64)
     return tf.stack([tf.constant(run, tf.int64), tf.constant(stream, tf.int64) + step])
 
 

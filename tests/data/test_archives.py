@@ -72,7 +72,7 @@ def test_takes_official_counts_only_unless_told(cifar, tmp_path):
 
 
 def test_reads_the_official_number_of_records(cifar, tmp_path):
-    labels = np.arange(10_000, dtype=np.uint8)[:, None] % 10
+    labels = (np.arange(10_000) % 10).astype(np.uint8)[:, None]
     records = np.concatenate([labels, np.full((10_000, 3072), 200, np.uint8)], axis=1).tobytes()
     files = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
     cifar.pack(tmp_path / "a.tar.gz", {file: records for file in files})
