@@ -1,6 +1,6 @@
 """Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README to quote.
 
-  python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
+python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
 """
 
 from __future__ import annotations

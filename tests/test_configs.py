@@ -47,7 +47,10 @@ def test_defaults_are_the_papers(name):
 def test_full_size_defaults_trace_without_running():
     for name in ("cifar10_sa", "cifar100_sa"):
         parts = setup.build(config(name, ""))
-        batch = {"image": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8), "label": jax.ShapeDtypeStruct((128,), int)}
+        batch = {
+            "image": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8),
+            "label": jax.ShapeDtypeStruct((128,), jnp.int32),
+        }
         state = jax.eval_shape(parts.initial_state)
         new, _ = jax.eval_shape(parts.step, state, batch)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)

@@ -26,7 +26,7 @@ def test_grid_shows_training_images_with_what_the_method_makes_of_them(tmp_path,
     mean = 255 * np.array(info("digits").mean)
     seen = 0
     for image, caption in zip(drawn["i"], drawn["c"], strict=True):
-        name, v, p, w = CAPTION.fullmatch(caption).groups()
+        _, v, p, w = CAPTION.fullmatch(caption).groups()
         np.testing.assert_allclose(float(p), 1 - 0.9 * (1 - float(v)) ** 2, atol=0.02)
         assert p == w
         if v == "1.00":  # whole: it is one of the training images
