@@ -18,7 +18,7 @@ from softaug_jax.train import feed, optim, setup, sharding
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
-from softaug_jax.train.steps import NO_STEP, StepSums
+from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import validate
 from softaug_jax.train.workdir import MetricsLog, Workdir, write_json
@@ -28,7 +28,7 @@ EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ w
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite."""
+    """The loss, or a parameter, became NaN or infinite."""
 
 
 def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any] | None:
@@ -99,13 +99,13 @@ class Training:
         self.step = int(self.state.step)
         self.began = time.perf_counter() - self.kept["wall_seconds"]
         self.watch = Stopwatch()
+        batch = self.schedule.batch_size
+        self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, config.epochs)
         self.learning_rate = optim.learning_rate(config, self.schedule.total_steps)
 
     def run(self) -> dict[str, Any] | None:
         """Trains to the end and returns the summary, or None if it was asked to stop."""
-        batch = self.schedule.batch_size
         self.log = MetricsLog(self.folder, from_step=self.step)
-        self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, self.config.epochs)
         self.progress.say(self.headline())
         if self.step == 0:
             figure = self.folder.path / "figures" / "augmented.png"
@@ -169,13 +169,17 @@ class Training:
         """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if a loss in it was not finite."""
         sums = jax.device_get(sums)
         if sums.first_bad_step != NO_STEP:
-            newest = self.checkpoints.latest_step()
-            kept = "no checkpoint had been saved" if newest is None else f"the checkpoint of step {newest} is kept"
-            raise NonFiniteLoss(
-                f"the loss became NaN or infinite at step {int(sums.first_bad_step)}; {kept}. "
-                f"Try a smaller --config.optimizer.learning_rate than {self.config.optimizer.learning_rate:g}."
-            )
+            raise self.not_finite("loss", int(sums.first_bad_step))
         return sums if totals is None else totals.plus(sums)
+
+    def not_finite(self, what: str, step: int) -> NonFiniteLoss:
+        """The error that says what became NaN or infinite, when, and what is left."""
+        newest = self.checkpoints.latest_step()
+        kept = "no checkpoint had been saved" if newest is None else f"the checkpoint of step {newest} is kept"
+        return NonFiniteLoss(
+            f"the {what} became NaN or infinite at step {step}; {kept}. "
+            f"Try a smaller --config.optimizer.learning_rate than {self.config.optimizer.learning_rate:g}."
+        )
 
     def evaluated(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Evaluates, logs and returns the figures, and remembers the smallest error."""
@@ -186,7 +190,9 @@ class Training:
         return figures
 
     def save(self) -> None:
-        """Starts saving a checkpoint."""
+        """Starts saving a checkpoint; raises NonFiniteLoss rather than save parameters that are not finite."""
+        if not all_finite(self.state.params):
+            raise self.not_finite("network's parameters", self.step)
         self.kept["wall_seconds"] = time.perf_counter() - self.began
         self.checkpoints.save(self.state, self.step, self.kept)
 

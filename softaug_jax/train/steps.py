@@ -72,3 +72,9 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
         return TrainState(params, batch_stats, opt_state, state.step + 1, state.key), sums
 
     return step
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no array of the tree holds NaN or infinity, a bool scalar."""
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))

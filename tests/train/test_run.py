@@ -5,10 +5,14 @@ import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from softaug_jax.train import setup, sharding
+from softaug_jax.checks import UsageError
+from softaug_jax.data import sources
+from softaug_jax.train import loop, progress, setup, sharding
 from softaug_jax.train.checkpoint import Checkpoints
+from softaug_jax.train.workdir import Workdir
 from tests.train.helpers import assert_states_equal, config, main
 
 SMALL = "--config=configs/digits_sa.py:epochs=4"
@@ -85,6 +89,23 @@ def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+def test_what_is_not_finite_is_never_saved(tmp_path):
+    chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
+    folder.claim(chosen)
+    train, test = sources.load("digits", "train"), sources.load("digits", "test")
+    training = loop.Training(chosen, folder, train, test)
+    training.save()
+    training.checkpoints.wait()
+    training.step += 1
+    training.state = training.state._replace(params=jax.tree.map(lambda x: x * jnp.nan, training.state.params))
+    with pytest.raises(loop.NonFiniteLoss, match=r"parameters became NaN or infinite at step 1; .* of step 0 is kept"):
+        training.save()
+    assert training.checkpoints.latest_step() == 0
+    with pytest.raises(loop.NonFiniteLoss, match=r"the loss became NaN or infinite at step 0; .* step 0 is kept"):
+        training.train_until(5, progress.StopRequest())
+    training.checkpoints.close()
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -109,9 +130,6 @@ def test_bad_command_lines_get_one_line_and_code_2(flags, words):
 
 
 def test_workdir_of_another_config_is_refused(tmp_path):
-    from softaug_jax.checks import UsageError
-    from softaug_jax.train.workdir import Workdir
-
     Workdir(tmp_path).claim(config(seed=1))
     Workdir(tmp_path).check(config(seed=1, data__dir="/elsewhere"))
     with pytest.raises(UsageError, match=r"augment.sigma: 0.3 there, 0.2 now; seed: 1 there, 0 now"):
