@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from softaug_jax.checks import UsageError
-
-Tree = dict[str, Any]
+from softaug_jax.run_files import Tree, flatten, read_history, read_json
 
 # What runs of one group may differ in, beside the seed: it does not change what they compute.
 FREE_FIELDS = ("seed", "data.dir", "data.download", "checkpoint_every_epochs")
@@ -74,9 +73,9 @@ def read(workdir: str | Path) -> Run:
     summary = workdir / "summary.json"
     return Run(
         workdir=workdir,
-        config=_read_json(workdir / "config.json"),
-        history=_read_history(workdir / "metrics.jsonl"),
-        summary=_read_json(summary) if summary.exists() else None,
+        config=read_json(workdir / "config.json"),
+        history=read_history(workdir / "metrics.jsonl"),
+        summary=read_json(summary) if summary.exists() else None,
     )
 
 
@@ -122,14 +121,6 @@ def labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     return result
 
 
-def flatten(tree: Tree, prefix: str = "") -> Tree:
-    """Nested dictionaries as one, with dotted names."""
-    flat: Tree = {}
-    for name, value in tree.items():
-        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
-    return flat
-
-
 def _workdirs(path: Path, depth: int) -> list[Path]:
     if (path / "config.json").is_file():
         return [path]
@@ -137,27 +128,3 @@ def _workdirs(path: Path, depth: int) -> list[Path]:
         return []
     children = [child for child in sorted(path.iterdir()) if child.is_dir() and not child.name.startswith(".")]
     return [workdir for child in children for workdir in _workdirs(child, depth - 1)]
-
-
-def _read_json(path: Path) -> Tree:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read as JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} does not hold a JSON object.")
-    return content
-
-
-def _read_history(path: Path) -> list[Tree]:
-    """The last row of each step and split. A last line that was cut off while being written is left out."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows: dict[tuple[int, str], Tree] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            rows[row["step"], row["split"]] = row
-        except (ValueError, KeyError, TypeError):
-            if number < len(lines):
-                raise UsageError(f"{path}, line {number}, can't be read as a row of metrics.") from None
-    return [rows[key] for key in sorted(rows)]

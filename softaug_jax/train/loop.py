@@ -14,6 +14,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
+from softaug_jax.run_files import write_json
 from softaug_jax.train import feed, optim, setup, sharding
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation
@@ -21,7 +22,7 @@ from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
 from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import validate
-from softaug_jax.train.workdir import MetricsLog, Workdir, write_json
+from softaug_jax.train.workdir import MetricsLog, Workdir
 
 READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are waited for
 EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated

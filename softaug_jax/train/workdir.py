@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from softaug_jax.checks import UsageError
+from softaug_jax.run_files import flatten, read_history, read_json, write_json, write_whole
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
 FREE_FIELDS = ("data.dir", "data.download")
@@ -68,8 +68,8 @@ class MetricsLog:
     def __init__(self, workdir: Workdir, from_step: int):
         """Drops rows after `from_step`, which a run that was interrupted wrote beyond its last checkpoint."""
         path = workdir.path / "metrics.jsonl"
-        rows = [row for row in read_rows(path) if row["step"] <= from_step]
-        _write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+        rows = [row for row in read_history(path) if row["step"] <= from_step]
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._file = path.open("a")
         self._events = SummaryWriter(str(workdir.path), purge_step=from_step + 1)
 
@@ -85,41 +85,3 @@ class MetricsLog:
         """Flushes both."""
         self._file.close()
         self._events.close()
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that was cut off while being written is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dotted names."""
-    flat = {}
-    for name, value in tree.items():
-        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
-    return flat
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON file, or raises UsageError that names it."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read as JSON: {error}.") from None
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all."""
-    _write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

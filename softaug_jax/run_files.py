@@ -1,0 +1,63 @@
+"""How the files of a run are read and written: JSON objects, and rows of metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from softaug_jax.checks import UsageError
+
+Tree = dict[str, Any]
+
+
+def flatten(tree: Tree, prefix: str = "") -> Tree:
+    """Nested dictionaries as one, with dotted names."""
+    flat: Tree = {}
+    for name, value in tree.items():
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat
+
+
+def read_json(path: Path) -> Tree:
+    """Reads a JSON object, or raises UsageError that names the file."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} can't be read as JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} does not hold a JSON object.")
+    return content
+
+
+def read_history(path: Path) -> list[Tree]:
+    """The rows of a metrics.jsonl, the last one of each step and split.
+
+    A last line that was cut off while being written is left out.
+
+    Raises:
+      UsageError: if another line is damaged.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows: dict[tuple[int, str], Tree] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows[row["step"], row["split"]] = row
+        except (ValueError, KeyError, TypeError):
+            if number < len(lines):
+                raise UsageError(f"{path}, line {number}, can't be read as a row of metrics.") from None
+    return [rows[key] for key in sorted(rows)]
+
+
+def write_json(path: Path, content: Tree) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_whole(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
