@@ -4,6 +4,8 @@ python main.py --config=configs/cifar100_baseline.py:model=resnet18,epochs=500,s
 ResNet-18, 500 epochs: paper 20.80 ± 0.11 % top-1 error (n = 3); ours: not yet measured.
 pad_px: largest offset of the crop, in pixels; 16 is the paper's aggressive one.
 smoothing: the control, constant label smoothing.
+policy: none, randaugment, trivialaugment.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2).
 """
 
 from ml_collections import ConfigDict
@@ -13,5 +15,5 @@ from configs import common
 
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config; `arg` is "key=value,..." from the command line."""
-    args = common.parse_arg(arg, model="resnet18", epochs=500, seed=0, pad_px=4, smoothing=0.0)
+    args = common.parse_arg(arg, **common.ARGUMENTS, pad_px=4)
     return common.baseline("cifar100_baseline", "cifar100", args)

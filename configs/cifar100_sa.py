@@ -4,6 +4,8 @@ python main.py --config=configs/cifar100_sa.py:model=resnet18,epochs=500,seed=0
 ResNet-18, 500 epochs: paper 18.31 ± 0.17 % top-1 error (n = 3); ours: not yet measured.
 mode: none, target (Eq. 4), weight (Eq. 5), target_and_weight (Eq. 6).
 smoothing: the control, constant label smoothing under the soft crop's distribution instead of softening.
+policy: none, randaugment, trivialaugment.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2).
 """
 
 from ml_collections import ConfigDict
@@ -13,5 +15,5 @@ from configs import common
 
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config; `arg` is "key=value,..." from the command line."""
-    args = common.parse_arg(arg, model="resnet18", epochs=500, seed=0, mode="target_and_weight", smoothing=0.0)
+    args = common.parse_arg(arg, **common.ARGUMENTS, mode="target_and_weight")
     return common.soft("cifar100_sa", "cifar100", args)

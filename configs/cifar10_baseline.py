@@ -4,6 +4,8 @@ python main.py --config=configs/cifar10_baseline.py:model=resnet18,epochs=500,se
 ResNet-18, 500 epochs: paper 4.38 ± 0.05 % top-1 error (n = 3); ours: not yet measured.
 pad_px: largest offset of the crop, in pixels; 16 is the paper's aggressive one.
 smoothing: the control, constant label smoothing.
+policy: none, randaugment, trivialaugment.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2).
 """
 
 from ml_collections import ConfigDict
@@ -13,5 +15,5 @@ from configs import common
 
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config; `arg` is "key=value,..." from the command line."""
-    args = common.parse_arg(arg, model="resnet18", epochs=500, seed=0, pad_px=4, smoothing=0.0)
+    args = common.parse_arg(arg, **common.ARGUMENTS, pad_px=4)
     return common.baseline("cifar10_baseline", "cifar10", args)

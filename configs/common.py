@@ -29,6 +29,21 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
 
 _TRUTH = {"true": True, "false": False}
 
+# Of every config. gamma is the focal loss's exponent; smoothing is constant label smoothing.
+ARGUMENTS: dict[str, float | int | str] = dict(
+    model="resnet18", epochs=500, seed=0, policy="none", method="none", gamma=1.0, smoothing=0.0
+)
+METHODS: dict[str, dict[str, str | float]] = {
+    "none": {},
+    "mixup": {"augment.mix": "mixup"},
+    "cutmix": {"augment.mix": "cutmix"},
+    "cutout": {"augment.erase": "cutout"},
+    "random_erasing": {"augment.erase": "random"},
+    "soft_random_erasing": {"augment.erase": "soft_random"},
+    "online_label_smoothing": {"loss.online_smoothing": 0.5},
+    "focal": {},
+}
+
 
 def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     """Hard-crop training of `dataset` by the paper's CIFAR recipe (arXiv:2211.04625, section 4.3.1)."""
@@ -55,13 +70,21 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     config.augment = ConfigDict(
         {
             "flip": True,
-            "policy": "none",
+            "policy": arg.policy,  # none, randaugment or trivialaugment
+            "policy_num_ops": 2,  # RandAugment's N
+            "policy_magnitude": 9,  # RandAugment's M, of 0 to 30
             "crop": "hard",  # hard, soft or none
             "pad_px": 4,  # hard crop: offsets are uniform in [-pad_px, pad_px]
             "sigma": 0.3,  # soft crop: standard deviation of the offset, as a fraction of the longer edge
             "rounding": "truncate",  # soft crop, to whole pixels: truncate or nearest
             "fill": "black",  # what a crop uncovers: black, or mean for the mean colour
             "uncropped_final_epochs": 0,
+            "erase": "none",  # none, cutout, random, or soft_random, whose visibility is 1 - the erased share
+            "cutout_px": 8 if dataset == "cifar100" else 16,  # as in its paper
+            "erase_probability": 0.5,
+            "mix": "none",  # none, mixup or cutmix
+            "mix_alpha": 1.0,  # of the Beta distribution of an image's own share
+            "mix_probability": 0.5,  # CutMix: of a batch
         }
     )
     config.soften = ConfigDict({"mode": "none", "k": 2.0, "p_max": 1.0})
@@ -70,6 +93,8 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
         {
             "weighting": "per_example",  # per_example (Eq. 5), or batch_mean: mean(weight) * mean(loss)
             "normalize_weights": False,  # divide by the weights' sum instead of the batch size
+            "focal_gamma": 0.0,  # exponent of the focal loss; 0: cross entropy
+            "online_smoothing": 0.0,  # share of the class's moving target in an example's target
         }
     )
     config.evals = ConfigDict(
@@ -84,7 +109,23 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     )
     if arg.smoothing:
         smooth_constantly(config, arg.smoothing)
+    add_method(config, arg.method, arg.gamma)
     return config
+
+
+def add_method(config: ConfigDict, method: str, gamma: float) -> None:
+    """Sets the fields of a comparison method (arXiv:2211.04625, Table 1; random erasing, soft and hard; CutMix).
+
+    Raises:
+      ValueError: if there is no such method, or `gamma` is given to one that has none.
+    """
+    if method not in METHODS:
+        raise ValueError(f"config argument 'method={method}' is unknown. Choose from {', '.join(METHODS)}.")
+    if method != "focal" and gamma != ARGUMENTS["gamma"]:
+        raise ValueError(f"config argument 'gamma={gamma:g}' is the focal loss's: it needs method=focal.")
+    config.update_from_flattened_dict(METHODS[method])
+    if method == "focal":
+        config.loss.focal_gamma = gamma
 
 
 def soft_crop(config: ConfigDict, mode: str) -> None:
@@ -103,9 +144,11 @@ def smooth_constantly(config: ConfigDict, smoothing: float) -> None:
 
 
 def baseline(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
-    """Hard crop and hard targets; with arg.smoothing, constant label smoothing."""
+    """Hard crop and hard targets; with arg.smoothing, constant label smoothing; with soft erasing, targets by it."""
     config = base(name, dataset, arg)
     config.augment.pad_px = arg.pad_px
+    if config.augment.erase == "soft_random" and not arg.smoothing:
+        config.soften.mode, config.soften.k = "target", 1.0  # what arXiv:2507.16427 found to help
     return config
 
 

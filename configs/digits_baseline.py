@@ -4,6 +4,8 @@ python main.py --config=configs/digits_baseline.py:model=resnet8,epochs=60,seed=
 Real 8x8 images that come with scikit-learn; a minute on a CPU. Not in the paper.
 pad_px: largest offset of the crop, in pixels.
 smoothing: the control, constant label smoothing.
+policy: none, randaugment, trivialaugment.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2).
 """
 
 from ml_collections import ConfigDict
@@ -13,5 +15,5 @@ from configs import common
 
 def get_config(arg: str = "") -> ConfigDict:
     """Returns the config; `arg` is "key=value,..." from the command line."""
-    args = common.parse_arg(arg, model="resnet8", epochs=60, seed=0, pad_px=1, smoothing=0.0)
+    args = common.parse_arg(arg, **common.ARGUMENTS | dict(model="resnet8", epochs=60), pad_px=1)
     return common.digits_recipe(common.baseline("digits_baseline", "digits", args))

@@ -32,12 +32,41 @@ def soft_cross_entropy(logits: ArrayLike, targets: ArrayLike, weights: ArrayLike
     >>> print(soft_cross_entropy(jnp.zeros((2, 4)), jnp.eye(4)[:2], jnp.array([1.0, 0.5])))
     [1.3862944 0.6931472]
     """
+    return soft_focal_loss(logits, targets, 0.0, weights)
+
+
+def soft_focal_loss(
+    logits: ArrayLike, targets: ArrayLike, gamma: ArrayLike, weights: ArrayLike | None = None
+) -> jax.Array:
+    r"""Focal loss of a soft target, times the weights: each class's focal loss, weighed by its target.
+
+    .. math:: w \cdot \Bigl(-\sum_c t_c (1 - p_c)^\gamma \log p_c\Bigr), \qquad p = \mathrm{softmax}(z)
+
+    With a one-hot target it is `focal_loss`, with gamma = 0 `soft_cross_entropy`. It is linear in the target, so a
+    mixed target's loss is the mixture of the losses.
+
+    Args:
+      logits: z, [..., N]; computed in float32 or wider.
+      targets: t, [..., N], each summing to 1.
+      gamma: exponent, >= 0.
+      weights: w, [...], or None for 1.
+
+    Returns:
+      Loss [...], in nats.
+
+    Raises:
+      ValueError: if gamma is negative or the shapes do not match.
+
+    >>> print(soft_focal_loss(jnp.zeros((1, 2)), jnp.array([[0.5, 0.5]]), gamma=2.0))
+    [0.1732868]
+    """
+    check_scalar("gamma", gamma, at_least=0)
     logits, targets = as_float(logits), jnp.asarray(targets)
     if logits.shape != targets.shape:
         raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal, [..., N].")
-    # A target of 0 adds nothing, also where the logit is -inf.
-    log_probabilities = jax.nn.log_softmax(logits)
-    losses = -jnp.sum(targets * jnp.where(targets == 0, 0.0, log_probabilities), -1)
+    log_p = jax.nn.log_softmax(logits)
+    values = log_p if _is_zero(gamma) else power(-jnp.expm1(log_p), gamma) * log_p
+    losses = -jnp.sum(targets * jnp.where(targets == 0, 0.0, values), -1)  # 0 adds nothing, also where log_p is -inf
     if weights is None:
         return losses
     weights = jnp.asarray(weights)
@@ -70,6 +99,8 @@ def focal_loss(logits: ArrayLike, labels: ArrayLike, gamma: ArrayLike) -> jax.Ar
     if logits.shape[:-1] != labels.shape:
         raise ValueError(f"logits have shape {logits.shape}, labels {labels.shape}: they must be [..., N] and [...].")
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
-    if isinstance(gamma, (int, float)) and gamma == 0:
-        return -log_p
-    return -power(-jnp.expm1(log_p), gamma) * log_p
+    return -log_p if _is_zero(gamma) else -power(-jnp.expm1(log_p), gamma) * log_p
+
+
+def _is_zero(gamma: ArrayLike) -> bool:
+    return isinstance(gamma, (int, float)) and gamma == 0

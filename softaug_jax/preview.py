@@ -14,18 +14,16 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.report import figures
-from softaug_jax.softening import soften
 
 NUM_IMAGES = 32
 
 
 def write_preview(path: Path, config: Any, parts: Any, feed: Any, key: jax.Array) -> None:
-    """Draws the first training images as the network will see them; v, p and weight are written on each."""
+    """Draws the first training images as the network will see them, with v, the label's target p and the weight w."""
     batch = {name: values[:NUM_IMAGES] for name, values in feed.batch(key, 0).items()}
-    draws = parts.chain.sample(jax.random.fold_in(key, 0), len(batch["label"]), batch["image"].shape[1:3], given=batch)
-    images, visibility = parts.chain.apply(batch["image"], draws)
+    images, visibility, share = parts.chain.augment(batch, key)
     labels = batch["label"]
-    targets, weights = soften(labels, visibility, num_classes=parts.info.num_classes, **config.soften)
+    targets, weights = parts.objective.soften(labels, visibility, share, parts.objective.initial_memory())
     confidence = jnp.take_along_axis(targets, labels[:, None], axis=1)[:, 0]
     pixels = np.asarray(images) * (255.0 * np.asarray(parts.info.std)) + 255.0 * np.asarray(parts.info.mean)
     names = [parts.info.class_names[label] for label in np.asarray(labels)]

@@ -53,4 +53,4 @@ def _tiny():
     from softaug_jax.train import setup
 
     parts = setup.build(config("digits_sa", ""))
-    return parts.model, parts.optimizer
+    return parts.model, parts.optimizer, parts.objective.initial_memory

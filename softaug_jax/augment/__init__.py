@@ -1,8 +1,23 @@
 """Augmentations on the device. Each is a pure function that also says how much of the image it left visible."""
 
-from softaug_jax.augment.chain import Chain, Member
+from softaug_jax.augment.chain import Augmented, Chain, Member
 from softaug_jax.augment.crop import HardCrop, SoftCrop
+from softaug_jax.augment.erase import Cutout, RandomErasing
 from softaug_jax.augment.flip import Flip
+from softaug_jax.augment.mix import CutMix, Mixup
 from softaug_jax.augment.transform import Normalize, Transform
 
-__all__ = ["Chain", "Flip", "HardCrop", "Member", "Normalize", "SoftCrop", "Transform"]
+__all__ = [
+    "Augmented",
+    "Chain",
+    "CutMix",
+    "Cutout",
+    "Flip",
+    "HardCrop",
+    "Member",
+    "Mixup",
+    "Normalize",
+    "RandomErasing",
+    "SoftCrop",
+    "Transform",
+]

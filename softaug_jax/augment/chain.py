@@ -1,4 +1,4 @@
-"""A chain of augmentations: images pass through its members, and their visibilities multiply."""
+"""A chain of augmentations: images pass through its members, their visibilities multiply, and at last they may mix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from softaug_jax.augment.transform import Draws, Transform, fully_visible
+from softaug_jax.augment.mix import Mix
+from softaug_jax.augment.transform import Draws, Transform, fully_visible, image_size
+
+MIX = "mix"  # the name of its draws
 
 
 class Member(NamedTuple):
@@ -20,30 +23,51 @@ class Member(NamedTuple):
     until_step: int | None = None  # from this training step on it is off; None: always on
 
 
+class Augmented(NamedTuple):
+    """A batch as the network sees it."""
+
+    images: jax.Array  # [B, H, W, C]
+    visibility: jax.Array  # of each image before it was mixed, [B]
+    share: jax.Array | None  # of each image that is its own, [B], the rest being its partner's; None: not mixed
+
+
 class Chain(NamedTuple):
-    """Transforms applied one after the other."""
+    """Transforms applied one after the other, and then, if there is one, a mix of images."""
 
     members: tuple[Member, ...]
+    mix: Mix | None = None
+
+    def augment(self, batch: Mapping[str, Draws], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
+        """Augments `batch["image"]` [B, H, W, C]; what it has no draws for is drawn from the key and the step."""
+        images = batch["image"]
+        draws = self.sample(jax.random.fold_in(key, step), images.shape[0], image_size(images), given=batch)
+        images, visibility = self.apply(images, draws, step)
+        if self.mix is None:
+            return Augmented(images, visibility, None)
+        images, share = self.mix.apply(images, draws[MIX])
+        return Augmented(images, visibility, share)
 
     def sample(
         self, key: jax.Array, batch: int, size: tuple[int, int], given: Mapping[str, Draws] | None = None
     ) -> dict[str, Draws]:
-        """Draws for every member, except those in `given`, which are taken from there.
+        """Draws for every member and the mix, except those in `given`, which are taken from there.
 
         A member's key depends on its name alone, so adding another member leaves its draws as they were.
         """
         given = given or {}
+        samplers = {m.name: m.transform.sample for m in self.members}
+        if self.mix is not None:
+            samplers[MIX] = self.mix.sample
+        key_of = lambda name: jax.random.fold_in(key, zlib.crc32(name.encode()))
         return {
-            m.name: given[m.name]
-            if m.name in given
-            else m.transform.sample(jax.random.fold_in(key, zlib.crc32(m.name.encode())), batch, size)
-            for m in self.members
+            name: given[name] if name in given else sample(key_of(name), batch, size)
+            for name, sample in samplers.items()
         }
 
     def apply(
         self, images: jax.Array, draws: Mapping[str, Draws], step: jax.typing.ArrayLike = 0
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns the images [B, H, W, C] and their visibility [B], the product of the members'."""
+        """Returns the images [B, H, W, C], not mixed yet, and their visibility [B], the product of the members'."""
         visibility = fully_visible(images)
         for member in self.members:
             images, left = member.transform.apply(images, _switched(draws[member.name], member.until_step, step))

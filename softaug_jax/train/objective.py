@@ -1,40 +1,74 @@
-"""From logits and visibility to the batch's loss. The one place that decides target and weight."""
+"""From labels and visibility to targets and weights, and from logits to the batch's loss.
+
+The one place that decides the target: every method is a rule for targets and weights, and one loss that is linear in
+the target serves them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from softaug_jax.losses import soft_cross_entropy
+from softaug_jax.augment.mix import mix_targets
+from softaug_jax.losses import soft_focal_loss
 from softaug_jax.softening import soften
+from softaug_jax.train import online_smoothing
+from softaug_jax.train.schedule import Schedule
 
 WEIGHTINGS = ("per_example", "batch_mean")
 
 
 class Softened(NamedTuple):
-    """The scalar loss of a batch, and each example's weight [B]."""
+    """What a batch is trained on."""
 
-    loss: jax.Array
-    weights: jax.Array
-
-
-Objective = Callable[[jax.Array, jax.Array, jax.Array], Softened]  # logits [B, N], labels [B], visibility [B]
+    targets: jax.Array  # [B, N]
+    weights: jax.Array  # [B]
 
 
-def softened_cross_entropy(config: Any, num_classes: int) -> Objective:
-    """Soft Augmentation's loss (arXiv:2211.04625, Eqs. 4 to 6), by `config.soften` and `config.loss`."""
-    curve = dict(config.soften)
-    normalize, weighting = config.loss.normalize_weights, config.loss.weighting
+class Objective:
+    """What is learnt: Soft Augmentation (arXiv:2211.04625, Eqs. 4 to 6) and the methods of its Table 1."""
 
-    def objective(logits: jax.Array, labels: jax.Array, visibility: jax.Array) -> Softened:
-        targets, weights = soften(labels, visibility, num_classes=num_classes, **curve)
-        if weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
-            loss = jnp.mean(weights) * jnp.mean(soft_cross_entropy(logits, targets))
+    def __init__(self, config: Any, num_classes: int, schedule: Schedule):
+        """Reads `config.soften` and `config.loss`."""
+        self._curve, self._num_classes, self._schedule = dict(config.soften), num_classes, schedule
+        self._weighting, self._normalize = config.loss.weighting, config.loss.normalize_weights
+        self._gamma, self._online = config.loss.focal_gamma, config.loss.online_smoothing
+
+    def initial_memory(self) -> Any:
+        """What the targets remember between steps, a pytree; empty unless label smoothing is online."""
+        return online_smoothing.initial(self._num_classes) if self._online else ()
+
+    def soften(self, labels: jax.Array, visibility: jax.Array, share: jax.Array | None, memory: Any) -> Softened:
+        """Targets and weights for labels int [B].
+
+        Args:
+          labels: true classes, int [B].
+          visibility: of each image, before it was mixed, [B].
+          share: of each image that is its own, [B], the rest being its partner's; None if images are not mixed.
+          memory: of the steps before.
+        """
+        targets, weights = soften(labels, visibility, num_classes=self._num_classes, **self._curve)
+        if self._online:
+            targets = (1.0 - self._online) * targets + self._online * memory.targets[labels]
+        if share is not None:
+            targets, weights = mix_targets(targets, weights, share)
+        return Softened(targets, weights)
+
+    def loss(self, logits: jax.Array, softened: Softened) -> jax.Array:
+        """The batch's loss, a scalar: the mean of weight * loss."""
+        targets, weights = softened
+        if self._weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
+            loss = jnp.mean(weights) * jnp.mean(soft_focal_loss(logits, targets, self._gamma))
         else:
-            loss = jnp.mean(soft_cross_entropy(logits, targets, weights))
-        return Softened(loss / jnp.mean(weights) if normalize else loss, weights)
+            loss = jnp.mean(soft_focal_loss(logits, targets, self._gamma, weights))
+        return loss / jnp.mean(weights) if self._normalize else loss
 
-    return objective
+    def remember(self, memory: Any, logits: jax.Array, labels: jax.Array, step: jax.Array) -> Any:
+        """The memory after a step; after an epoch's last one, with the targets for the next."""
+        if not self._online:
+            return memory
+        memory = online_smoothing.observe(memory, logits, labels)
+        ended = self._schedule.starts_epoch(step + 1)
+        return jax.tree.map(lambda new, old: jnp.where(ended, new, old), online_smoothing.renew(memory), memory)

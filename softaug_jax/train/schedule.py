@@ -6,7 +6,7 @@ start of the next.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Schedule(NamedTuple):
@@ -29,3 +29,7 @@ class Schedule(NamedTuple):
         """The epoch, from 0, that the step of this number belongs to."""
         epoch = step * self.batch_size // self.num_train
         return epoch if step >= self.step_of_epoch(epoch) else epoch - 1
+
+    def starts_epoch(self, step: Any) -> Any:
+        """Whether the step of this number is an epoch's first. Also for traced steps: step * batch_size must fit."""
+        return (step * self.batch_size) % self.num_train < self.batch_size

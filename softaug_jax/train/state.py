@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,15 +18,18 @@ class TrainState(NamedTuple):
     params: Any
     batch_stats: Any
     opt_state: Any
+    memory: Any  # what the targets remember (train/objective.py), or empty
     step: jax.Array  # steps done, int32
     key: jax.Array  # base key; never changes
 
 
-def create(model: Model, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+def create(
+    model: Model, optimizer: optax.GradientTransformation, initial_memory: Callable[[], Any], seed: int
+) -> TrainState:
     """The state before the first step."""
     init_key, key = _keys(seed)
     params, batch_stats = model.init(init_key)
-    return TrainState(params, batch_stats, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+    return TrainState(params, batch_stats, optimizer.init(params), initial_memory(), jnp.zeros((), jnp.int32), key)
 
 
 def base_key(seed: int) -> jax.Array:

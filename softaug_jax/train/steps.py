@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from softaug_jax.augment import Chain
-from softaug_jax.augment.transform import image_size
+from softaug_jax.augment.mix import partner
 from softaug_jax.models import Model
 from softaug_jax.train.objective import Objective
 from softaug_jax.train.state import TrainState
@@ -46,32 +46,37 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
-        images, labels = batch["image"], batch["label"]
-        draws = chain.sample(
-            jax.random.fold_in(state.key, state.step), images.shape[0], image_size(images), given=batch
-        )
-        images, visibility = chain.apply(images, draws, state.step)
+        labels = batch["label"]
+        images, visibility, share = chain.augment(batch, state.key, state.step)
+        softened = objective.soften(labels, visibility, share, state.memory)
 
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any, jax.Array]]:
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             logits, batch_stats = model.train(params, state.batch_stats, images)
-            loss, weights = objective(logits, labels, visibility)
-            return loss, (logits, batch_stats, weights)
+            return objective.loss(logits, softened), (logits, batch_stats)
 
-        (loss, (logits, batch_stats, weights)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        memory = objective.remember(state.memory, logits, labels, state.step)
         count = jnp.float32(labels.shape[0])
         sums = StepSums(
             loss=loss * count,
-            wrong=jnp.sum(jnp.argmax(logits, -1) != labels, dtype=jnp.float32),
+            wrong=jnp.sum(_wrong(logits, labels, share)),
             visibility=jnp.sum(visibility),
-            weight=jnp.sum(weights),
+            weight=jnp.sum(softened.weights),
             examples=count,
             first_bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step),
         )
-        return TrainState(params, batch_stats, opt_state, state.step + 1, state.key), sums
+        return TrainState(params, batch_stats, opt_state, memory, state.step + 1, state.key), sums
 
     return step
+
+
+def _wrong(logits: jax.Array, labels: jax.Array, share: jax.Array | None) -> jax.Array:
+    """Top-1 error of each example, [B]; of a mixed image, by the shares of its two classes."""
+    guess = jnp.argmax(logits, -1)
+    wrong = (guess != labels).astype(jnp.float32)
+    return wrong if share is None else share * wrong + (1.0 - share) * (guess != partner(labels))
 
 
 @jax.jit

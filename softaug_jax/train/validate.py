@@ -19,7 +19,9 @@ CHOICES: dict[str, Collection[str]] = {
     "model.dtype": ("auto", *models.DTYPES),
     "data.loader": ("device", "tfdata"),
     "augment.crop": ("soft", "hard", "none"),
-    "augment.policy": ("none",),
+    "augment.policy": ("none", "randaugment", "trivialaugment"),
+    "augment.erase": ("none", "cutout", "random", "soft_random"),
+    "augment.mix": ("none", "mixup", "cutmix"),
     "augment.rounding": ROUNDINGS,
     "augment.fill": ("mean", "black"),
     "soften.mode": MODES,
@@ -34,14 +36,29 @@ AT_LEAST: dict[str, float] = {
     "checkpoint_every_epochs": 1,
     "data.steps_per_dispatch": 0,
     "augment.pad_px": 0,
+    "augment.policy_num_ops": 1,
+    "augment.policy_magnitude": 0,
+    "augment.cutout_px": 1,
+    "augment.erase_probability": 0,
+    "augment.mix_probability": 0,
     "augment.uncropped_final_epochs": 0,
     "optimizer.momentum": 0,
     "optimizer.weight_decay": 0,
     "soften.p_max": 0,
+    "loss.focal_gamma": 0,
+    "loss.online_smoothing": 0,
     "evals.num_bins": 1,
     "evals.occlusion_draws": 1,
 }
-ABOVE: dict[str, float] = {"augment.sigma": 0, "soften.k": 0, "optimizer.learning_rate": 0}
+AT_MOST: dict[str, float] = {
+    "augment.policy_magnitude": 30,
+    "augment.erase_probability": 1,
+    "augment.mix_probability": 1,
+    "soften.p_max": 1,
+    "loss.online_smoothing": 1,
+    "optimizer.momentum": 1,
+}
+ABOVE: dict[str, float] = {"augment.sigma": 0, "augment.mix_alpha": 0, "soften.k": 0, "optimizer.learning_rate": 0}
 
 
 def validate(config: Any, num_devices: int) -> None:
@@ -59,15 +76,15 @@ def _validate(config: Any, num_devices: int) -> None:
         check_choice(f"config.{field}", _get(config, field), choices)
     for field, least in AT_LEAST.items():
         check_scalar(f"config.{field}", _get(config, field), at_least=least)
+    for field, most in AT_MOST.items():
+        check_scalar(f"config.{field}", _get(config, field), at_most=most)
     for field, limit in ABOVE.items():
         check_scalar(f"config.{field}", _get(config, field), above=limit)
-    check_scalar("config.soften.p_max", config.soften.p_max, at_most=1)
     if config.soften.p_min is not None:
         check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
     elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
         raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
-    check_scalar("config.optimizer.momentum", config.optimizer.momentum, at_most=1)
     for field in ("periodic", "final"):
         for name in config.evals[field]:
             check_choice(f"config.evals.{field}", name, EVALUATORS)
@@ -84,6 +101,11 @@ def _check_batch(config: Any, num_devices: int) -> None:
         raise UsageError(
             f"config.batch_size = {batch} does not divide over {num_devices} devices. "
             f"Use a multiple of {num_devices}, for example --config.batch_size={example}."
+        )
+    if config.augment.mix != "none" and batch % (2 * num_devices):
+        raise UsageError(
+            f"config.augment.mix = {config.augment.mix!r} mixes images in pairs, and config.batch_size = {batch} "
+            f"leaves an odd number to a device. Use a multiple of {2 * num_devices}."
         )
     if batch > num_train:
         raise UsageError(f"config.batch_size = {batch} is more than the {num_train} images of {config.dataset}.")
