@@ -29,6 +29,23 @@ def test_every_variant_builds_and_takes_one_step(name, variant):
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.parametrize("name", ["digits_baseline", "digits_sa"])
+@pytest.mark.parametrize(
+    "variant",
+    ["policy=randaugment", "policy=trivialaugment", *(f"method={name}" for name in common.METHODS if name != "none")],
+)
+def test_every_policy_and_method_takes_a_step_that_counts_its_error(name, variant):
+    chosen = config(name, f"epochs=1,{variant}", batch_size=8)
+    parts = setup.build(chosen)
+    images, labels = np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8, 1), np.arange(8)
+    new, sums = jax.jit(parts.step)(jax.jit(parts.initial_state)(), {"image": images, "label": labels})
+    assert int(new.step) == 1
+    assert np.isfinite(sums.loss) and sums.loss > 0
+    assert 0 <= sums.wrong <= sums.examples == 8
+    soft = name == "digits_sa" or variant == "method=soft_random_erasing"
+    assert (sums.visibility < 8) == soft
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_defaults_are_the_papers(name):
     chosen = config(name, "")
@@ -66,6 +83,35 @@ def test_final_uncropped_epochs_follow_an_override_of_the_epochs():
 def test_arguments_that_are_not_known_or_not_of_their_type_are_errors(arg):
     with pytest.raises(ValueError, match="config argument"):
         common.parse_arg(arg, seed=0, smoothing=0.0)
+
+
+@pytest.mark.parametrize(
+    ("arg", "words"),
+    [
+        ("method=augmix", "'method=augmix' is unknown. Choose from none, mixup, cutmix"),
+        ("gamma=2", "'gamma=2' is the focal loss's: it needs method=focal"),
+        ("method=mixup,gamma=5", "'gamma=5' is the focal loss's"),
+    ],
+)
+def test_methods_that_do_not_exist_or_do_not_fit_are_errors(arg, words):
+    with pytest.raises(ValueError, match=words):
+        config("cifar10_baseline", arg)
+
+
+def test_methods_set_what_their_papers_say():
+    of = lambda name, arg: config(name, arg)
+    assert of("cifar10_baseline", "method=cutout").augment.cutout_px == 16
+    assert of("cifar100_sa", "method=cutout").augment.cutout_px == 8
+    assert of("cifar100_baseline", "method=mixup").augment.mix_alpha == 1.0
+    assert of("cifar100_baseline", "method=online_label_smoothing").loss.online_smoothing == 0.5
+    assert of("cifar100_baseline", "method=focal,gamma=5").loss.focal_gamma == 5.0
+    alone, with_crop = (
+        of("cifar10_baseline", "method=soft_random_erasing"),
+        of("cifar10_sa", "method=soft_random_erasing"),
+    )
+    assert (alone.soften.mode, alone.soften.k) == ("target", 1.0)
+    assert (with_crop.soften.mode, with_crop.soften.k) == ("target_and_weight", 2.0)
+    assert of("cifar10_baseline", "method=random_erasing").soften.mode == "none"
 
 
 def test_arguments_are_read_in_the_type_of_their_default():

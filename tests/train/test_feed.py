@@ -29,6 +29,24 @@ def test_one_device_equals_eight(loader):
     np.testing.assert_allclose(eight, one, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("arg", ["method=cutmix", "method=mixup", "method=online_label_smoothing"])
+def test_one_device_equals_eight_where_examples_meet(arg):
+    chosen = config(arg=arg, optimizer__learning_rate=0.001)
+    one_state, one = train(chosen, 20, devices=1)
+    eight_state, eight = train(chosen, 20, devices=8)
+    np.testing.assert_allclose(eight, one, rtol=0, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), eight_state.memory, one_state.memory)
+
+
+def test_interrupted_online_label_smoothing_equals_uninterrupted_bit_for_bit():
+    chosen = config(arg="method=online_label_smoothing")
+    whole, _ = train(chosen, 30)  # 22.45 steps an epoch: its targets have been renewed once
+    assert not np.allclose(whole.memory.targets, 0.1)
+    part, _ = train(chosen, 13)
+    resumed, _ = train(chosen, 17, start=13, state=part)
+    assert_states_equal(whole, resumed)
+
+
 @pytest.mark.parametrize("loader", LOADERS)
 def test_interrupted_equals_uninterrupted_bit_for_bit(loader):
     chosen = config(data__loader=loader)

@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import pytest
 
 from softaug_jax.train.schedule import Schedule
@@ -13,6 +15,9 @@ def test_every_step_belongs_to_the_epoch_whose_steps_it_counts_in(n, batch):
         assert bounds[epoch] <= step < bounds[epoch + 1]
         # A step's first example is of its epoch, or of the end of the one before when the batch straddles.
         assert epoch * n < (step + 1) * batch
+    firsts = [step for step in range(schedule.total_steps) if schedule.starts_epoch(step)]
+    assert firsts == bounds[:-1]
+    assert bool(jax.jit(schedule.starts_epoch)(jnp.int32(bounds[3])))
 
 
 def test_whole_run_sees_every_example_of_every_epoch():

@@ -1,5 +1,6 @@
 import pytest
 
+from configs import common
 from softaug_jax.checks import UsageError
 from softaug_jax.train.validate import validate
 from tests.train.helpers import config
@@ -21,6 +22,12 @@ from tests.train.helpers import config
         ("batch_size", 8000, "more than the 1437 images"),
         ("evals__final", ("speed",), "config.evals.final = 'speed' is unknown"),
         ("evals__occlusion_shares", (0.2, 1.2), "config.evals.occlusion_shares = 1.2 must be at most 1"),
+        ("augment__policy", "autoaugment", "config.augment.policy = 'autoaugment' is unknown. Choose from none, rand"),
+        ("augment__policy_magnitude", 31, "config.augment.policy_magnitude = 31 must be at most 30"),
+        ("augment__erase", "all", "config.augment.erase = 'all' is unknown. Choose from none, cutout"),
+        ("augment__mix_alpha", 0.0, "config.augment.mix_alpha = 0.0 must be greater than 0"),
+        ("loss__online_smoothing", 1.5, "config.loss.online_smoothing = 1.5 must be at most 1"),
+        ("loss__focal_gamma", -1.0, "config.loss.focal_gamma = -1.0 must be at least 0"),
         ("augment__uncropped_final_epochs", 9, "config.augment.uncropped_final_epochs = 9 must be at most 2"),
     ],
 )
@@ -29,7 +36,15 @@ def test_each_error_names_field_value_and_what_is_allowed(field, value, words):
         validate(config(**{field: value}), num_devices=8)
 
 
+def test_mixing_needs_an_even_number_of_images_on_a_device():
+    words = r"mixes images in pairs, and config.batch_size = 24 leaves an odd number to a device. Use a multiple of 16"
+    with pytest.raises(UsageError, match=words):
+        validate(config(arg="method=mixup", batch_size=24), num_devices=8)
+    validate(config(batch_size=24), num_devices=8)
+
+
 def test_every_shipped_config_is_valid():
     for name in ("cifar10_baseline", "cifar10_sa", "cifar100_baseline", "cifar100_sa", "digits_baseline", "digits_sa"):
-        for arg in ("", "epochs=1,seed=3,model=resnet20", "smoothing=0.1"):
+        methods = [f"method={method}" for method in common.METHODS]
+        for arg in ("", "epochs=1,seed=3,model=resnet20", "smoothing=0.1", "policy=randaugment", *methods):
             validate(config(name, arg), num_devices=8)
