@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,14 +24,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Adds --dataset, --model and --method, each of which may be given several times."""
+    """Adds --dataset and --model, each of which may be given several times."""
     parser.add_argument("--dataset", action="append", default=[], help="cifar10, cifar100; default: the paper's")
     parser.add_argument("--model", action="append", default=[], help="default: the table's; any other has its rows too")
-    parser.add_argument("--method", action="append", default=[], help="a row, as in --method=SA+RA; default: all")
 
 
-def cells(table: str, args: argparse.Namespace) -> list[Cell]:
-    """The cells of a table, as far as add_selection's options ask for them.
+def cells(
+    table: str, datasets: Collection[str] = (), models: Collection[str] = (), methods: Collection[str] = ()
+) -> list[Cell]:
+    """The cells of a table, see configs/tables.py.
 
     Raises:
       UsageError: if this is no checkout, or a name is unknown.
@@ -44,7 +46,7 @@ def cells(table: str, args: argparse.Namespace) -> list[Cell]:
     from configs import tables
 
     try:
-        return tables.cells(table, args.dataset, args.model, args.method)
+        return tables.cells(table, datasets, models, methods)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("table", help="table1, table2 or extras")
     add_selection(parser)
+    parser.add_argument("--method", action="append", default=[], help="a row, as in --method=SA+RA; default: all")
     parser.add_argument("--seeds", type=positive, default=3, help="how many, from seed 0; default: 3, as in the paper")
     parser.add_argument("--epochs", type=positive, help="default: the configs' own, the paper's 500")
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder of the workdirs; runs/tables")
@@ -115,7 +116,7 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
             raise UsageError(f"{option!r} after -- can't be set: {TAKEN[name]}.")
     if args.sbatch and args.runner != "slurm":
         raise UsageError(f"--sbatch={args.sbatch} is for --runner=slurm: add that, or leave it out.")
-    chosen = cells(args.table, args)
+    chosen = cells(args.table, args.dataset, args.model, args.method)
     reasons = list(dict.fromkeys(cell.reason for cell in chosen if cell.config is None))
     trainable = [cell for cell in chosen if cell.config is not None]
     if not trainable:
