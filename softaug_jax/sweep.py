@@ -95,8 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder of the workdirs; runs/tables")
     parser.add_argument("--dry_run", action="store_true", help="print the commands, and what is finished, and run none")
     parser.add_argument("--runner", choices=("local", "slurm"), default="local", help="one after another, or sbatch")
-    parser.add_argument("--sbatch", default="", help='options of sbatch, as in --sbatch="--gres=gpu:1 --time=12:00:00"')
+    parser.add_argument(
+        "--sbatch", type=_words, default=[], help='options of sbatch, as in --sbatch="--gres=gpu:1 --time=12:00:00"'
+    )
     return parser
+
+
+def _words(text: str) -> list[str]:
+    """Options in one string, quoted as for a shell."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} can't be read as options: {str(error).lower()}") from None
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -115,7 +125,7 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
         if (name := "--" + option.partition("=")[0].lstrip("-")) in TAKEN:
             raise UsageError(f"{option!r} after -- can't be set: {TAKEN[name]}.")
     if args.sbatch and args.runner != "slurm":
-        raise UsageError(f"--sbatch={args.sbatch} is for --runner=slurm: add that, or leave it out.")
+        raise UsageError(f"--sbatch={shlex.join(args.sbatch)} is for --runner=slurm: add that, or leave it out.")
     chosen = cells(args.table, args.dataset, args.model, args.method)
     reasons = list(dict.fromkeys(cell.reason for cell in chosen if cell.config is None))
     trainable = [cell for cell in chosen if cell.config is not None]
@@ -187,11 +197,11 @@ def _time_left(jobs: Iterable[Job], left: Sequence[Job]) -> str:
     return f", about {minutes // 60} h {minutes % 60:02d} min left" if minutes >= 60 else f", about {minutes} min left"
 
 
-def sbatch_command(job: Job, options: str) -> list[str]:
+def sbatch_command(job: Job, options: Sequence[str]) -> list[str]:
     """Submits a run. A second job of the same name waits for the first, and then finds it finished."""
     log = job.workdir.parent / f"{job.workdir.name}-%j.log"
     about = [f"--job-name={job.name.replace('/', '-')}", f"--output={log}", "--dependency=singleton"]
-    return ["sbatch", "--parsable", *about, *shlex.split(options), f"--wrap=exec {shlex.join(job.command)}"]
+    return ["sbatch", "--parsable", *about, *options, f"--wrap=exec {shlex.join(job.command)}"]
 
 
 def submit(missing: Sequence[Job], args: argparse.Namespace) -> int:

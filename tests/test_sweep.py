@@ -201,6 +201,7 @@ def test_a_run_of_other_epochs_is_not_taken_for_finished(checkout, capsys):
         (["table1", "--", "--workdir=x"], "'--workdir=x' after -- can't be set: --out is the sweep's."),
         (["table1", "--runner=slurm"], "needs sbatch, which is not on PATH"),
         (["table1", "--sbatch=--gres=gpu:1"], "is for --runner=slurm"),
+        (["table1", "--runner=slurm", "--sbatch='--gres"], "can't be read as options: no closing quotation"),
         ([], "required: table"),
     ],
 )
