@@ -173,9 +173,9 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], command: str) -> int:
             code = child.run(job.command)
             if child.signal is not None or (code == 0 and not job.is_finished):
                 why = f"stopped by {child.signal.name}" if child.signal else f"{job.name} stopped before its end"
-                print(
-                    f"\n{why}; {sum(job.is_finished for job in jobs)} of {len(jobs)} are finished. To go on: {command}"
-                )
+                done = f"{sum(job.is_finished for job in jobs)} of {len(jobs)} are finished"
+                done += f", {len(failed)} failed: {', '.join(failed)}" if failed else ""
+                print(f"\n{why}; {done}. To go on: {command}")
                 return 128 + child.signal if child.signal else 1
             if code:
                 failed.append(f"{job.name} (exit code {code})")

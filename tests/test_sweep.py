@@ -149,6 +149,13 @@ def test_a_run_that_was_stopped_by_others_ends_the_sweep_too(checkout, capfd):
     assert "seed0 stopped before its end; 0 of 6 are finished. To go on: " in capfd.readouterr().out
 
 
+def test_what_failed_before_a_stop_is_named(checkout, capfd):
+    (checkout / "main.py").write_text("import sys; sys.exit('baseline' in sys.argv[1])")
+    assert sweep.main(TWO) == 1
+    said = "seed0 stopped before its end; 0 of 6 are finished, 1 failed: cifar10/resnet8/baseline/seed0 (exit code 1)."
+    assert said in capfd.readouterr().out
+
+
 def test_slurm_gets_one_job_for_each_missing_cell(checkout, monkeypatch, capsys):
     (checkout / "bin").mkdir()
     fake = checkout / "bin" / "sbatch"
