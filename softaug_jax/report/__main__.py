@@ -1,4 +1,7 @@
-"""Compares finished runs: python -m softaug_jax.report RUNS... [--out=DIR] [--format=text|markdown|csv]"""
+"""Compares finished runs: python -m softaug_jax.report RUNS... [--out=DIR] [--format=text|markdown|csv]
+
+With --table=table1|table2|extras it sets them beside the paper's numbers, from a checkout.
+"""
 
 from __future__ import annotations
 
@@ -6,56 +9,68 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from softaug_jax.checks import UsageError
+from softaug_jax.commands import Parser, add_selection
+from softaug_jax.report.paper_table import PaperTable, paper_table
 from softaug_jax.report.run_figures import write_comparison_figures
-from softaug_jax.report.runs import find
-from softaug_jax.report.table import comparison
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+from softaug_jax.report.runs import Run, find
+from softaug_jax.report.table import Table, comparison
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the table, writes it and the figures to --out, and returns the exit code."""
-    parser = _Parser(prog="python -m softaug_jax.report", description="Compares finished runs.")
+    parser = Parser(prog="python -m softaug_jax.report", description="Compares finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="workdirs, or folders that hold workdirs")
-    parser.add_argument("--out", type=Path, help="folder for table.md, table.csv and the figures")
+    parser.add_argument("--table", help="table1, table2 or extras: set them beside the paper's numbers")
+    add_selection(parser)
+    parser.add_argument("--out", type=Path, help="folder for the table as .md and .csv; and without --table, figures")
     parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the printed table")
     args = parser.parse_args(argv)
     try:
-        _report(args.runs, args.out, args.format)
+        _report(args)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _report(paths: Sequence[str], out: Path | None, form: str) -> None:
-    runs = find(paths)
-    unfinished = [run for run in runs if run.summary is None]
+def _report(args: argparse.Namespace) -> None:
+    runs = find(args.runs)
     finished = [run for run in runs if run.summary is not None]
-    for run in unfinished:
-        print(f"{run.workdir} is not finished: left out.", file=sys.stderr)
-    if not finished:
-        raise UsageError("No run is finished, so there is nothing to compare.")
-    table = comparison(finished)
-    print({"text": table.text, "markdown": table.markdown, "csv": table.csv}[form](), end="")
+    for run in runs:
+        if run.summary is None:
+            print(f"{run.workdir} is not finished: left out.", file=sys.stderr)
+    if args.table is None:
+        for option, values in (("--dataset", args.dataset), ("--model", args.model)):
+            if values:
+                raise UsageError(f"{option}={values[0]} is for --table: add that, as in --table=table2.")
+        if not finished:
+            raise UsageError("No run is finished, so there is nothing to compare.")
+        _give(comparison(finished), "table", args, finished)
+        return
+    table = paper_table(args.table, finished, args.dataset, args.model)
+    for stray in table.strays:
+        print(f"{stray} Left out.", file=sys.stderr)
+    _give(table, args.table, args, [])
+
+
+def _give(table: Table | PaperTable, name: str, args: argparse.Namespace, to_draw: Sequence[Run]) -> None:
+    """Prints the table, and writes it to --out, with figures of the runs `to_draw`."""
+    print({"text": table.text, "markdown": table.markdown, "csv": table.csv}[args.format](), end="")
+    out = args.out
     if out is None:
         return
+    written = [out / f"{name}.md", out / f"{name}.csv"]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "table.md").write_text(table.markdown())
-        (out / "table.csv").write_text(table.csv())
-        written = write_comparison_figures(out, finished)
+        written[0].write_text(table.markdown())
+        written[1].write_text(table.csv())
+        written += write_comparison_figures(out, to_draw)
     except OSError as error:
         raise UsageError(f"--out={out} can't be written: {error.strerror}. Choose another folder.") from None
-    print(f"Wrote {', '.join(path.name for path in [out / 'table.md', out / 'table.csv', *written])} to {out}.")
+    said = f"Wrote {', '.join(path.name for path in written)} to {out}."
+    print(said, file=sys.stderr if args.format == "csv" else sys.stdout)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 
+from softaug_jax.report.layout import shown
 from softaug_jax.report.runs import OCCLUSION, Run
-from softaug_jax.report.statistics import binomial_noise, mean_and_error, t_quantile
+from softaug_jax.report.statistics import Figure, binomial_noise, difference, mean_and_error, t_quantile
 
 
 def differences(first: Sequence[Run], second: Sequence[Run], first_name: str, second_name: str) -> str:
@@ -37,17 +37,13 @@ def _difference(
     """For example "ECE -1.20"; empty if not all runs have the figure."""
     if any(key not in run.results for run in [*first, *second]):
         return ""
-    difference, error = _mean_difference(key, first, second)
-    shown = f"{name} {scale * difference:+.{digits}f}"
-    return shown if error is None else f"{shown} ± {scale * error:.{digits}f}"
+    return f"{name} {shown(_mean_difference(key, first, second), scale, digits, '+')}"
 
 
-def _mean_difference(key: str, first: Sequence[Run], second: Sequence[Run]) -> tuple[float, float | None]:
+def _mean_difference(key: str, first: Sequence[Run], second: Sequence[Run]) -> Figure:
     """Second minus first, and its standard error over seeds if both have several."""
-    mean_1, error_1 = mean_and_error([run.results[key] for run in first])
-    mean_2, error_2 = mean_and_error([run.results[key] for run in second])
-    error = None if error_1 is None or error_2 is None else sqrt(error_1**2 + error_2**2)
-    return mean_2 - mean_1, error
+    means = [mean_and_error([run.results[key] for run in members]) for members in (first, second)]
+    return difference(*means)
 
 
 def _settings(first: Run, second: Run) -> str:
@@ -59,7 +55,7 @@ def _settings(first: Run, second: Run) -> str:
 
 def _noise(first: Sequence[Run], second: Sequence[Run]) -> str:
     """How large a top-1 difference must be, at 95 %, and whether this one is."""
-    difference, error = _mean_difference("top1_error", first, second)
+    change, error = _mean_difference("top1_error", first, second)
     num_test = first[0].results["num_test"]
     if error is not None:
         limit = t_quantile(len(first) + len(second) - 2) * error
@@ -70,6 +66,6 @@ def _noise(first: Sequence[Run], second: Sequence[Run]) -> str:
         limit = 1.96 * binomial_noise(means, [num_test, num_test])
         why = f"binomial at 95 % on {num_test:,} test images, to which the choice of seed adds"
         counted = "One seed each: " if len(first) == len(second) == 1 else "One seed in one of them: "
-    verdict = "within noise" if abs(difference) <= limit else "larger than that"
+    verdict = "within noise" if abs(change) <= limit else "larger than that"
     text = f"top-1 differences under about {100 * limit:.2f} points are within noise ({why}); this one is {verdict}."
     return counted + text if counted else text[0].upper() + text[1:]

@@ -15,7 +15,7 @@ from softaug_jax.run_files import Tree, flatten, read_history, read_json
 # What runs of one group may differ in, beside the seed: it does not change what they compute.
 FREE_FIELDS = ("seed", "data.dir", "data.download", "checkpoint_every_epochs")
 OCCLUSION = "occlusion/top1_error@"
-SEARCH_DEPTH = 4
+SEARCH_DEPTH = 6  # runs/tables/cifar10/resnet18/sa/seed0, from runs or above it
 
 
 class Run(NamedTuple):

@@ -7,8 +7,11 @@ from math import sqrt
 
 import numpy as np
 
+# A mean and its standard error, which one value alone has not.
+Figure = tuple[float, float | None]
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+
+def mean_and_error(values: Sequence[float]) -> Figure:
     """The mean and its standard error (n - 1 degrees of freedom); None for one value alone.
 
     >>> mean_and_error([1.0, 2.0, 3.0])
@@ -18,6 +21,16 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     if len(array) < 2:
         return float(array.mean()), None
     return float(array.mean()), float(array.std(ddof=1) / sqrt(len(array)))
+
+
+def difference(first: Figure, second: Figure) -> Figure:
+    """Second minus first; with a standard error if both have one.
+
+    >>> difference((2.0, 0.3), (1.5, 0.4))
+    (-0.5, 0.5)
+    """
+    (mean_1, error_1), (mean_2, error_2) = first, second
+    return mean_2 - mean_1, None if error_1 is None or error_2 is None else sqrt(error_1**2 + error_2**2)
 
 
 def binomial_noise(errors: Sequence[float], counts: Sequence[int]) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from softaug_jax.report import layout
 from softaug_jax.report.compare import differences
 from softaug_jax.report.runs import OCCLUSION, Run, group, labels
-from softaug_jax.report.statistics import mean_and_error
+from softaug_jax.report.statistics import Figure, mean_and_error
 
 
 class Column(NamedTuple):
@@ -26,7 +25,7 @@ class Row(NamedTuple):
 
     facts: tuple[str, ...]
     n: int
-    figures: dict[str, tuple[float, float | None]]
+    figures: dict[str, Figure]
 
 
 FACTS = ("Config", "Method", "Data", "Model", "Epochs")
@@ -47,30 +46,20 @@ class Table(NamedTuple):
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        align = [str.ljust if i < len(FACTS) - 1 else str.rjust for i in range(len(widths))]
-        pad = lambda row: "  ".join(a(cell, w) for a, cell, w in zip(align, row, widths, strict=True)).rstrip()
-        lines = [pad(cells[0]), "  ".join("-" * width for width in widths), *map(pad, cells[1:])]
-        return "\n".join([*lines, "", *self.notes]) + "\n"
+        return layout.aligned(self._cells(), len(FACTS) - 1) + "\n" + "\n".join(self.notes) + "\n"
 
     def markdown(self) -> str:
         """As a Markdown table."""
-        cells = [[cell.replace("|", "\\|") for cell in row] for row in self._cells()]
-        rule = ["---"] * (len(FACTS) - 1) + ["---:"] * (len(cells[0]) - len(FACTS) + 1)
-        lines = [f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]]]
-        return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in self.notes)
+        return layout.markdown(self._cells(), len(FACTS) - 1) + "".join(f"\n{note}\n" for note in self.notes)
 
     def csv(self) -> str:
         """As CSV: the summaries' own names and units (errors are fractions), a mean and a standard error a figure."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
         names = [name for column in self.columns for name in (column.key, f"{column.key}_standard_error")]
-        writer.writerow([*(fact.lower() for fact in FACTS), "n", *names])
+        rows: list[list[object]] = [[*(fact.lower() for fact in FACTS), "n", *names]]
         for row in self.rows:
             figures = [value for column in self.columns for value in row.figures.get(column.key, (None, None))]
-            writer.writerow([*row.facts, row.n, *figures])
-        return out.getvalue()
+            rows.append([*row.facts, row.n, *figures])
+        return layout.as_csv(rows)
 
     def _cells(self) -> list[list[str]]:
         header = [*FACTS, "n", *(column.header for column in self.columns)]
@@ -88,7 +77,7 @@ def comparison(runs: Sequence[Run]) -> Table:
         raise ValueError("No run is finished.")
     groups = group(finished)
     names = labels(groups)
-    notes = ["Figures are those after the last epoch, not of the best one." + _about_seeds(groups)]
+    notes = ["Figures are those after the last epoch, not of the best one." + about_seeds(groups)]
     for members, name in zip(groups[1:], names[1:], strict=True):
         notes.append(differences(groups[0], members, names[0], name))
     rows = [_row(members) for members in groups]
@@ -116,14 +105,11 @@ def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
 
 
 def _shown(row: Row, column: Column) -> str:
-    if column.key not in row.figures:
-        return "-"
-    mean, error = row.figures[column.key]
-    shown = f"{column.scale * mean:.{column.digits}f}"
-    return shown if error is None else f"{shown} ± {column.scale * error:.{column.digits}f}"
+    return layout.shown(row.figures.get(column.key), column.scale, column.digits)
 
 
-def _about_seeds(groups: Sequence[Sequence[Run]]) -> str:
+def about_seeds(groups: Sequence[Sequence[Run]]) -> str:
+    """A sentence, begun with a space, on what ± means and on seeds that occur twice; empty if each has one run."""
     about = ""
     if any(len(members) > 1 for members in groups):
         about = " n runs of a row differ only by seed; ± is the standard error of their mean."

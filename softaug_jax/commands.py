@@ -1,0 +1,59 @@
+"""What the commands share that take no config: the parser, and the tables that a checkout's configs/ names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from softaug_jax.checks import UsageError
+
+if TYPE_CHECKING:
+    from configs.tables import Cell
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and takes no option for another that begins like it (--seed for --seeds)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Adds --dataset and --model, each of which may be given several times."""
+    parser.add_argument("--dataset", action="append", default=[], help="cifar10, cifar100; default: the paper's")
+    parser.add_argument("--model", action="append", default=[], help="default: the table's; any other has its rows too")
+
+
+def cells(
+    table: str, datasets: Collection[str] = (), models: Collection[str] = (), methods: Collection[str] = ()
+) -> list[Cell]:
+    """The cells of a table, see configs/tables.py.
+
+    Raises:
+      UsageError: if this is no checkout, or a name is unknown.
+    """
+    missing = [name for name in ("main.py", "configs/tables.py") if not Path(name).is_file()]
+    if missing:
+        raise UsageError(
+            f"{Path.cwd()} is not a checkout of softaug_jax: it has no {' and no '.join(missing)}, which the tables "
+            "need. Change to the folder that holds main.py and configs/."
+        )
+    from configs import tables
+
+    try:
+        return tables.cells(table, datasets, models, methods)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, at least 1")
+    return value

@@ -1,0 +1,191 @@
+"""A table of the paper, or the extras, with our runs beside the paper's numbers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from softaug_jax import commands
+from softaug_jax.report import layout
+from softaug_jax.report.paper import lookup
+from softaug_jax.report.placing import Placed, place
+from softaug_jax.report.runs import Run
+from softaug_jax.report.statistics import Figure, difference, mean_and_error
+from softaug_jax.report.table import about_seeds
+
+if TYPE_CHECKING:
+    from configs.tables import Cell
+
+PAPER_EPOCHS = 500  # on CIFAR
+HEADER = ("Data", "Model", "Method", "Epochs", "Paper", "Ours", "n", "Change, paper", "Change, ours", "NLL", "ECE %")
+CSV_HEADER = (
+    *("dataset", "model", "method", "epochs", "paper_top1_error", "paper_top1_error_standard_error"),
+    *("top1_error", "top1_error_standard_error", "n", "paper_change", "change", "change_standard_error"),
+    *("nll", "nll_standard_error", "ece", "ece_standard_error"),
+)
+NOTHING = (None, None)
+
+
+class Line(NamedTuple):
+    """A row: the paper's figure and ours, as fractions, and each one's change against the baseline's."""
+
+    cell: Cell
+    runs: list[Run]
+    paper: Figure | None
+    paper_change: Figure | None
+    figures: dict[str, Figure]  # of ours, as far as measured: top1_error, nll, ece
+    change: Figure | None
+
+    def cells(self, epochs: int) -> list[str]:
+        """As text; errors in percent."""
+        missing = "no config yet" if self.cell.config is None else "not run"
+        paper_change = self.paper_change and (self.paper_change[0], None)  # as the paper prints it
+        return [
+            *self.cell[:3],
+            f"{epochs:g}" if self.cell.config else "-",
+            layout.shown(self.paper, 100, 2),
+            layout.shown(self.figures["top1_error"], 100, 2) if self.runs else missing,
+            str(len(self.runs)),
+            layout.shown(paper_change, 100, 2, "+"),
+            layout.shown(self.change, 100, 2, "+"),
+            layout.shown(self.figures.get("nll"), 1, 3),
+            layout.shown(self.figures.get("ece"), 100, 2),
+        ]
+
+    def fields(self, epochs: int) -> list[object]:
+        """For CSV."""
+        ours = [value for key in ("nll", "ece") for value in self.figures.get(key, NOTHING)]
+        return [
+            *self.cell[:3],
+            epochs if self.cell.config else None,
+            *(self.paper or NOTHING),
+            *self.figures.get("top1_error", NOTHING),
+            len(self.runs),
+            (self.paper_change or NOTHING)[0],
+            *(self.change or NOTHING),
+            *ours,
+        ]
+
+
+class PaperTable(NamedTuple):
+    """Blocks of lines, one for each number of epochs, and sentences for below them."""
+
+    name: str
+    blocks: dict[int, list[Line]]
+    notes: list[str]
+    strays: list[str]  # finished runs without a row, and why
+
+    def text(self) -> str:
+        """In aligned columns, for a terminal."""
+        tables = [f"{title}\n{layout.aligned(cells, 3)}" for title, cells in self._tables()]
+        return "\n".join(tables) + "\n" + "\n".join(self.notes) + "\n"
+
+    def markdown(self) -> str:
+        """As Markdown tables."""
+        tables = [f"{title}\n\n{layout.markdown(cells, 3)}" for title, cells in self._tables()]
+        return "\n".join(tables) + "".join(f"\n{note}\n" for note in self.notes)
+
+    def csv(self) -> str:
+        """As CSV; errors and changes are fractions."""
+        lines = [line.fields(epochs) for epochs, block in self.blocks.items() for line in block]
+        return layout.as_csv([CSV_HEADER, *lines])
+
+    def _tables(self) -> list[tuple[str, list[Sequence[str]]]]:
+        return [
+            (f"{self.name}, {epochs:g} epochs: top-1 error in %", [HEADER, *(line.cells(epochs) for line in block)])
+            for epochs, block in self.blocks.items()
+        ]
+
+
+def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), models: Sequence[str] = ()) -> PaperTable:
+    """Sets finished runs beside the paper's numbers.
+
+    Without `models`, networks that the table lacks and a run has get its rows too.
+
+    Raises:
+      UsageError: if this is no checkout, or a name is unknown.
+    """
+    cells = commands.cells(name, datasets, models)
+    own = {cell[:2] for cell in cells}
+    finished = [run for run in runs if run.summary is not None]
+    if not models:
+        shown = {cell.dataset for cell in cells}
+        others = {(run.config["dataset"], run.config["model"]["name"]) for run in finished}
+        for dataset, model in sorted(others - own):
+            cells += commands.cells(name, [dataset], [model]) if dataset in shown else []
+    placed = place(cells, finished)
+    blocks = _blocks(cells, placed, own)
+    return PaperTable(name, blocks, _notes(name, blocks), placed.strays)
+
+
+def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]]) -> dict[int, list[Line]]:
+    """A network on a data set is in the blocks of the epochs it was run for; one of the table's that was not run at
+    all is in the block of most epochs."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell[:2], []).append(cell)
+    epochs_of = {group: {epochs for epochs, cell in placed.runs if cell[:2] == group} for group in groups}
+    rest = max((epochs for group in own for epochs in epochs_of[group]), default=PAPER_EPOCHS)
+    blocks: dict[int, list[Line]] = {}
+    for group, members in groups.items():
+        for epochs in epochs_of[group] or ({rest} if group in own else ()):
+            blocks.setdefault(epochs, []).extend(_lines(members, epochs, placed))
+    return dict(sorted(blocks.items()))
+
+
+def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
+    """The rows of one network on one data set, the baseline first."""
+    lines: list[Line] = []
+    for cell in members:
+        runs = placed.runs.get((epochs, cell), [])
+        keys = [key for key in ("top1_error", "nll", "ece") if runs and all(key in run.results for run in runs)]
+        figures = {key: mean_and_error([run.results[key] for run in runs]) for key in keys}
+        base = lines[0] if lines else None
+        paper = _paper(cell)
+        paper_change = difference(base.paper, paper) if base and base.paper and paper else None
+        change = difference(base.figures["top1_error"], figures["top1_error"]) if base and base.runs and runs else None
+        lines.append(Line(cell, runs, paper, paper_change, figures, change))
+    return lines
+
+
+def _paper(cell: Cell) -> Figure | None:
+    if cell.paper is None:
+        return None
+    found = lookup(cell.paper.dataset, cell.paper.model, cell.paper.method, table=cell.paper.table)
+    error = None if found.standard_error is None else round(found.standard_error / 100, 6)
+    return round(found.mean / 100, 6), error
+
+
+def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
+    lines = [line for block in blocks.values() for line in block]
+    notes = [
+        "Change is in points, against Baseline; the paper's is that of the means it prints. "
+        f"The paper's figures are means of 3 runs, of {PAPER_EPOCHS} epochs on CIFAR."
+    ]
+    if runs := [line.runs for line in lines if line.runs]:
+        notes.append("Ours are those after the last epoch, not of the best one." + about_seeds(runs))
+    notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.config is None)
+    for epochs, block in blocks.items():
+        notes += _to_run(name, epochs, block)
+    return notes
+
+
+def _to_run(name: str, epochs: int, block: Sequence[Line]) -> list[str]:
+    """What is not run, and the commands that run it: networks that lack the same methods share one."""
+    lacking: dict[tuple[str, str], list[str]] = {}
+    rows = {line.cell.method: line.cell.slug for line in block}
+    for line in block:
+        if line.cell.config is not None and not line.runs:
+            lacking.setdefault(line.cell[:2], []).append(line.cell.method)
+    shared: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (dataset, model), names in lacking.items():
+        shared.setdefault((dataset, tuple(names)), []).append(model)
+    notes = []
+    for (dataset, methods), models in shared.items():
+        words = ["python", "-m", "softaug_jax.sweep", name, f"--dataset={dataset}"]
+        words += [f"--model={model}" for model in models]
+        words += [f"--method={rows[method]}" for method in methods if len(methods) < len(rows)]
+        words += [f"--epochs={epochs:g}"] if epochs != PAPER_EPOCHS else []
+        notes.append(f"Not run, {dataset}, {', '.join(models)}: {'; '.join(methods)}. To run: {shlex.join(words)}")
+    return notes
