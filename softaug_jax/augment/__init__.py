@@ -3,6 +3,7 @@
 from softaug_jax.augment.chain import Chain, Member
 from softaug_jax.augment.crop import HardCrop, SoftCrop
 from softaug_jax.augment.flip import Flip
+from softaug_jax.augment.policy import RandAugment, TrivialAugment
 from softaug_jax.augment.transform import Normalize, Transform
 
-__all__ = ["Chain", "Flip", "HardCrop", "Member", "Normalize", "SoftCrop", "Transform"]
+__all__ = ["Chain", "Flip", "HardCrop", "Member", "Normalize", "RandAugment", "SoftCrop", "Transform", "TrivialAugment"]
