@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from softaug_jax.augment.magnitudes import Space, by_operation, signed
-from softaug_jax.augment.transform import image_size
 
 _BITS = 16  # behind the point
 
@@ -49,33 +48,20 @@ def coefficients(space: Space, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def resample(images: jax.Array, coefficients: jax.Array) -> jax.Array:
-    """Reads each image [B, H, W, C] where its coefficients [B, 6] say, uint8; what lies outside is zero."""
-    batch, channels = images.shape[0], images.shape[-1]
-    height, width = image_size(images)
-    pixels = height * width
+def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
+    """Reads each image [B, H, W], a word a pixel, where its coefficients [B, 6] say; what lies outside is zero."""
+    batch, height, width = words.shape
     xx, xy, x0, yx, yy, y0 = (coefficients[:, i, None, None] for i in range(6))
     x = jnp.arange(width, dtype=jnp.int32).reshape(1, 1, width)
     y = jnp.arange(height, dtype=jnp.int32).reshape(1, height, 1)
     from_x = (x0 + xx * x + xy * y) >> _BITS
     from_y = (y0 + yx * x + yy * y) >> _BITS
     inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
-    source = jnp.where(inside, from_y * width + from_x, 0).reshape(batch, pixels)
-    # A pixel's channels travel in one word: one look-up a pixel instead of one a channel.
-    words = _packed(images.reshape(batch, pixels, channels))
-    moved = jnp.take_along_axis(words, source, axis=1, mode="promise_in_bounds")
-    moved = jnp.where(inside.reshape(batch, pixels), moved, 0)
-    return _unpacked(moved, channels).reshape(images.shape)
-
-
-def _packed(pixels: jax.Array) -> jax.Array:
-    """Up to four channels, uint8 [..., C], in one int32 [...]."""
-    words = pixels.astype(jnp.int32)
-    return sum((words[..., c] << (8 * c) for c in range(1, words.shape[-1])), start=words[..., 0])
-
-
-def _unpacked(words: jax.Array, channels: int) -> jax.Array:
-    return jnp.stack([(words >> (8 * c)).astype(jnp.uint8) for c in range(channels)], axis=-1)
+    source = jnp.where(inside, from_y * width + from_x, 0)
+    moved = jnp.take_along_axis(
+        words.reshape(batch, -1), source.reshape(batch, -1), axis=1, mode="promise_in_bounds"
+    )
+    return jnp.where(inside, moved.reshape(words.shape), 0)
 
 
 def _fixed_point(xx, xy, x0, yx, yy, y0) -> np.ndarray:

@@ -24,9 +24,9 @@ def factors(space: Space) -> np.ndarray:
 
 
 def enhance(images: jax.Array, operation: jax.Array, factor: jax.Array) -> jax.Array:
-    """Blends images, uint8 [B, H, W, C], with what their operation [B] says; a factor [B] of 1 changes nothing."""
+    """Blends images, int32 [B, H, W, C], with what their operation [B] says; a factor [B] of 1 changes nothing."""
     poorer = _poorer(images, operation)
-    difference = (images.astype(jnp.int32) - poorer).astype(jnp.float32)
+    difference = (images - poorer).astype(jnp.float32)
     # Pillow rounds twice, after the product and after the sum. Compilers like to fuse the two, which rounds once. So the
     # factor is taken in two halves whose products are exact: fused or not, their sum is the product rounded once, and
     # the last line has no product to fuse.
@@ -34,7 +34,7 @@ def enhance(images: jax.Array, operation: jax.Array, factor: jax.Array) -> jax.A
     low = factor - high
     product = _per_image(high) * difference + _per_image(low) * difference
     blended = poorer.astype(jnp.float32) + product
-    return jnp.clip(blended, 0.0, 255.0).astype(jnp.int32).astype(jnp.uint8)
+    return jnp.clip(blended, 0.0, 255.0).astype(jnp.int32)
 
 
 def _poorer(images: jax.Array, operation: jax.Array) -> jax.Array:
@@ -42,7 +42,7 @@ def _poorer(images: jax.Array, operation: jax.Array) -> jax.Array:
     grey = _grey(images)
     pixels = images.shape[1] * images.shape[2]
     total = jnp.sum(grey, axis=(1, 2, 3), keepdims=True)
-    mean = (2 * total + pixels) // (2 * pixels)  # rounded half up, without leaving the integers
+    mean = jax.lax.div(2 * total + pixels, jnp.full_like(total, 2 * pixels))  # rounded half up, all in integers
     operation = _per_image(operation)
     flat = jnp.where(operation == _COLOR, grey, jnp.where(operation == _CONTRAST, mean, 0))
     return jnp.where(operation == _SHARPNESS, _smooth(images), flat)
@@ -50,23 +50,22 @@ def _poorer(images: jax.Array, operation: jax.Array) -> jax.Array:
 
 def _grey(images: jax.Array) -> jax.Array:
     """Luma, int32 [B, H, W, 1], in Pillow's fixed point."""
-    channels = images.astype(jnp.int32)
     if images.shape[-1] == 1:
-        return channels
-    red, green, blue = (channels[..., c : c + 1] for c in range(3))
+        return images
+    red, green, blue = (images[..., c : c + 1] for c in range(3))
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
 def _smooth(images: jax.Array) -> jax.Array:
     """The mean over 3 x 3 pixels, the middle one counted five times, int32; the border is as it was."""
     height, width = image_size(images)
-    wide = images.astype(jnp.int32)
-    padded = jnp.pad(wide, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * wide
+    total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * images
     x, y = np.arange(width), np.arange(height)[:, None]
     inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-    return jnp.where(inner.reshape(1, height, width, 1), (2 * total + 13) // 26, wide)  # a 13th, rounded half up
+    mean = jax.lax.div(2 * total + 13, jnp.full_like(total, 26))  # a 13th, rounded half up
+    return jnp.where(inner.reshape(1, height, width, 1), mean, images)
 
 
 def _without_low_bits(value: jax.Array) -> jax.Array:

@@ -29,7 +29,7 @@ def thresholds(space: Space) -> np.ndarray:
 
 
 def remap(images: jax.Array, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Replaces the grey levels of images, uint8 [B, H, W, C], by their operation [B], bit mask [B] and threshold [B]."""
+    """Replaces the grey levels of images, int32 [B, H, W, C], by their operation [B], bit mask [B] and threshold [B]."""
     batch, channels = images.shape[0], images.shape[-1]
     pixels = images.reshape(batch, -1, channels)
     counts = histogram(pixels)
@@ -39,14 +39,14 @@ def remap(images: jax.Array, operation: jax.Array, mask: jax.Array, threshold: j
     plain = jnp.where(plain < threshold, plain, 255 - plain)
     table = jnp.where(operation == _EQUALIZE, _equalized(counts, pixels.shape[1]), plain)
     table = jnp.where(operation == _AUTOCONTRAST, _stretched(counts), table)
-    table = table.astype(jnp.uint8).reshape(batch, channels * _LEVELS)
-    place = pixels.astype(jnp.int32) + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
+    table = table.reshape(batch, channels * _LEVELS)
+    place = pixels + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
     place = place.reshape(batch, -1)
     return jnp.take_along_axis(table, place, axis=1, mode="promise_in_bounds").reshape(images.shape)
 
 
 def histogram(pixels: jax.Array) -> jax.Array:
-    """How often each grey level occurs: uint8 [B, P, C] -> int32 [B, C, 256].
+    """How often each grey level occurs: int32 [B, P, C] -> int32 [B, C, 256].
 
     On a CPU by adding one at a time. Accelerators, a TPU above all, are slow at that and fast at matrix products, so
     there the levels' upper and lower four bits are two rows of 16 zeros and ones, and their product over the pixels counts
@@ -59,7 +59,7 @@ def histogram(pixels: jax.Array) -> jax.Array:
 def count_by_scatter(pixels: jax.Array) -> jax.Array:
     """The histogram by scattered addition."""
     batch, _, channels = pixels.shape
-    place = pixels.astype(jnp.int32) + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
+    place = pixels + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
     count = lambda place: jnp.zeros(channels * _LEVELS, jnp.int32).at[place].add(1, mode="promise_in_bounds")
     return jax.vmap(count)(place.reshape(batch, -1)).reshape(batch, channels, _LEVELS)
 
@@ -67,7 +67,7 @@ def count_by_scatter(pixels: jax.Array) -> jax.Array:
 def count_by_product(pixels: jax.Array) -> jax.Array:
     """The histogram by a matrix product per image and channel, exact below 2**24 pixels."""
     batch, _, channels = pixels.shape
-    nibble = jnp.arange(16, dtype=jnp.uint8).reshape(1, 1, 1, 16)
+    nibble = jnp.arange(16, dtype=jnp.int32).reshape(1, 1, 1, 16)
     upper = ((pixels >> 4)[..., None] == nibble).astype(jnp.bfloat16)
     lower = ((pixels & 15)[..., None] == nibble).astype(jnp.bfloat16)
     counts = jnp.einsum("bpcu,bpcl->bcul", upper, lower, preferred_element_type=jnp.float32)
@@ -79,9 +79,9 @@ def _equalized(counts: jax.Array, pixels: int) -> jax.Array:
     level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, 1, _LEVELS)
     _, highest = _extremes(counts)
     at_highest = jnp.sum(jnp.where(level == highest, counts, 0), axis=-1, keepdims=True)
-    step = (pixels - at_highest) // 255
+    step = jax.lax.div(pixels - at_highest, jnp.full_like(at_highest, 255))
     below = jnp.cumsum(counts, axis=-1) - counts
-    spread = jax.lax.div(step // 2 + below, jnp.broadcast_to(jnp.maximum(step, 1), counts.shape))
+    spread = jax.lax.div((step >> 1) + below, jnp.broadcast_to(jnp.maximum(step, 1), counts.shape))
     return jnp.where(step > 0, jnp.minimum(spread, 255), level)
 
 

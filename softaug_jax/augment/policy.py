@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from softaug_jax.augment import affine, blend, lookup
+from softaug_jax.augment import affine, blend, lookup, words
 from softaug_jax.augment.magnitudes import OPERATIONS, Space, randaugment_space, trivialaugment_space
 from softaug_jax.augment.transform import fully_visible, image_size
 from softaug_jax.checks import check_count
@@ -75,33 +75,38 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
     """
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"images have shape {images.shape}; policies take [B, H, W, C] with 1 or 3 channels.")
-    pixels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255).astype(jnp.uint8)
+    levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
+    pixels = words.pack(levels)
     for slot in range(draws.operation.shape[1]):
-        pixels = apply_operation(pixels, *(drawn[:, slot] for drawn in draws), space)
-    return pixels.astype(images.dtype), fully_visible(images)
+        pixels = apply_operation(pixels, images.shape[-1], *(drawn[:, slot] for drawn in draws), space)
+    return words.unpack(pixels, images.shape[-1]).astype(images.dtype), fully_visible(images)
 
 
 def apply_operation(
-    images: jax.Array, operation: jax.Array, magnitude: jax.Array, negative: jax.Array, space: Space
+    pixels: jax.Array, channels: int, operation: jax.Array, magnitude: jax.Array, negative: jax.Array, space: Space
 ) -> jax.Array:
     """Applies to each image its operation.
 
     Args:
-      images: uint8 [B, H, W, C], C 1 or 3.
+      pixels: the images as words, int32 [B, H, W].
+      channels: of the images, 1 or 3.
       operation: index into OPERATIONS, int [B].
       magnitude: bin, int [B].
       negative: whether to take the magnitude's negative, bool or int 0 or 1, [B]; operations without a sign ignore it.
       space: each operation's magnitudes.
 
     Returns:
-      Images, uint8 [B, H, W, C].
+      The images as words, int32 [B, H, W].
     """
     sign = negative.astype(jnp.int32)
-    where = jnp.asarray(affine.coefficients(space, image_size(images)))[operation, magnitude, sign]
-    images = affine.resample(images, where)
-    images = blend.enhance(images, operation, jnp.asarray(blend.factors(space))[operation, magnitude, sign])
+    _, height, width = pixels.shape
+    where = jnp.asarray(affine.coefficients(space, (height, width)))[operation, magnitude, sign]
+    factor = jnp.asarray(blend.factors(space))[operation, magnitude, sign]
     mask = jnp.asarray(lookup.bit_masks(space))[operation, magnitude]
-    return lookup.remap(images, operation, mask, jnp.asarray(lookup.thresholds(space))[operation, magnitude])
+    threshold = jnp.asarray(lookup.thresholds(space))[operation, magnitude]
+    pixels = affine.resample(pixels, where)
+    pixels = words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor))
+    return words.pack(lookup.remap(words.unpack(pixels, channels), operation, mask, threshold))
 
 
 def check_bins(num_bins: int) -> int:
