@@ -1,7 +1,8 @@
 """Shears, translations and rotations of a batch in one resampling, with Pillow's nearest-neighbour arithmetic.
 
-Pillow walks over the output in fixed point, 16 bits of it behind the point. The coefficients of every operation, bin and
-sign are worked out on the host in float64; the device adds and shifts integers, and so reads the pixels that Pillow reads.
+Pillow walks over the output in fixed point, 16 bits of it behind the point. The coefficients of every operation, bin
+and sign are worked out on the host in float64; the device adds and shifts integers, and so reads the pixels that Pillow
+reads.
 """
 
 from __future__ import annotations
@@ -58,9 +59,7 @@ def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
     from_y = (y0 + yx * x + yy * y) >> _BITS
     inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
     source = jnp.where(inside, from_y * width + from_x, 0)
-    moved = jnp.take_along_axis(
-        words.reshape(batch, -1), source.reshape(batch, -1), axis=1, mode="promise_in_bounds"
-    )
+    moved = jnp.take_along_axis(words.reshape(batch, -1), source.reshape(batch, -1), axis=1, mode="promise_in_bounds")
     return jnp.where(inside, moved.reshape(words.shape), 0)
 
 

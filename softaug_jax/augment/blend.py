@@ -27,9 +27,9 @@ def enhance(images: jax.Array, operation: jax.Array, factor: jax.Array) -> jax.A
     """Blends images, int32 [B, H, W, C], with what their operation [B] says; a factor [B] of 1 changes nothing."""
     poorer = _poorer(images, operation)
     difference = (images - poorer).astype(jnp.float32)
-    # Pillow rounds twice, after the product and after the sum. Compilers like to fuse the two, which rounds once. So the
-    # factor is taken in two halves whose products are exact: fused or not, their sum is the product rounded once, and
-    # the last line has no product to fuse.
+    # Pillow rounds twice, after the product and after the sum. Compilers like to fuse the two, which rounds once. So
+    # the factor is taken in two halves whose products are exact: fused or not, their sum is the product rounded once,
+    # and the sum with the poorer image has no product to fuse.
     high = _without_low_bits(factor)
     low = factor - high
     product = _per_image(high) * difference + _per_image(low) * difference

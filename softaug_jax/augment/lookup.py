@@ -29,7 +29,7 @@ def thresholds(space: Space) -> np.ndarray:
 
 
 def remap(images: jax.Array, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Replaces the grey levels of images, int32 [B, H, W, C], by their operation [B], bit mask [B] and threshold [B]."""
+    """Replaces the grey levels of images, int32 [B, H, W, C], by their operation, bit mask and threshold, [B]."""
     batch, channels = images.shape[0], images.shape[-1]
     pixels = images.reshape(batch, -1, channels)
     counts = histogram(pixels)
@@ -48,10 +48,10 @@ def remap(images: jax.Array, operation: jax.Array, mask: jax.Array, threshold: j
 def histogram(pixels: jax.Array) -> jax.Array:
     """How often each grey level occurs: int32 [B, P, C] -> int32 [B, C, 256].
 
-    On a CPU by adding one at a time. Accelerators, a TPU above all, are slow at that and fast at matrix products, so
-    there the levels' upper and lower four bits are two rows of 16 zeros and ones, and their product over the pixels counts
-    the pairs. (128 CIFAR images on one core: scatter 2 to 3 us an image, this product 12 in int8 and 28 in bfloat16,
-    comparing with each of the 256 levels 1300.)
+    On a CPU by adding one at a time. A TPU is slow at that and fast at matrix products, so on accelerators the upper
+    and the lower four bits of a level are rows of 16 zeros and ones, and their product over the pixels counts the
+    pairs. (CIFAR-10 on one core, microseconds an image: scatter 3, this product 28, in int8 12, comparing with each of
+    the 256 levels 1300. On an accelerator neither was timed.)
     """
     return jax.lax.platform_dependent(pixels, cpu=count_by_scatter, default=count_by_product)
 
@@ -109,8 +109,8 @@ def _extremes(counts: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _short_levels() -> tuple[np.ndarray, np.ndarray]:
     """Where Pillow's autocontrast comes out one level short.
 
-    It computes int(level * scale + offset) in float64, which for 12,094 of the (lowest, highest, level) triples lands just
-    below a whole number. Integers can't tell which, so they are looked up.
+    It computes int(level * scale + offset) in float64, which for 12,094 of the (lowest, highest, level) triples lands
+    just below a whole number. Integers can't tell which, so they are looked up.
 
     Returns:
       The sets of levels that are short, as packed bits, uint8 [num_sets, 32], and which of them holds for a (lowest,

@@ -81,7 +81,7 @@ def _colour_space(strongest: float, fewest_bits_less: int, num_bins: int) -> dic
 
 
 def _steps(start: float, stop: float, count: int) -> np.ndarray:
-    """Evenly spaced float32 values, bit for bit PyTorch's `linspace`: it counts up to the middle, then down from the end.
+    """Evenly spaced float32 values, bit for bit PyTorch's `linspace`: up to the middle, then down from the end.
 
     The bits matter: a translation is truncated to whole pixels, and a blend to whole grey levels.
     """

@@ -1,8 +1,9 @@
 """RandAugment and TrivialAugment on the device, with the results of torchvision's on PIL images.
 
 The 14 operations are of three kinds: one resampling, blends of the image with a poorer version of itself, and look-ups
-of grey levels. A batch takes one pass of each kind per operation slot, whatever its images drew; a kind that an image did
-not draw gets settings that change nothing. So no image pays for fourteen branches, and nothing crosses the batch axis.
+of grey levels. A batch takes one pass of each kind per operation slot, whatever its images drew; a kind that an image
+did not draw gets settings that change nothing. So no image pays for fourteen branches, and nothing crosses the batch
+axis.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class PolicyDraws(NamedTuple):
 
     operation: jax.Array  # an index into OPERATIONS, int32 [B, num_ops]
     magnitude: jax.Array  # which bin, int32 [B, num_ops]
-    negative: jax.Array  # whether to take the magnitude's negative, where the operation has two signs; bool [B, num_ops]
+    negative: jax.Array  # whether to take the magnitude's negative, if the operation has two signs; bool [B, num_ops]
 
 
 class RandAugment(NamedTuple):
@@ -37,7 +38,7 @@ class RandAugment(NamedTuple):
         """Uniform operations and signs, [B, num_ops]."""
         check_count("num_ops", self.num_ops, at_least=1)
         if not 0 <= self.magnitude < self.num_bins:
-            raise ValueError(f"magnitude = {self.magnitude} must be a bin, from 0 to num_bins - 1 = {self.num_bins - 1}.")
+            raise ValueError(f"magnitude = {self.magnitude} must be a bin, at least 0 and below {self.num_bins}.")
         operation_key, sign_key = jax.random.split(key)
         shape = (batch, self.num_ops)
         operation = jax.random.randint(operation_key, shape, 0, len(OPERATIONS))
@@ -78,7 +79,8 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
     levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
     pixels = words.pack(levels)
     for slot in range(draws.operation.shape[1]):
-        pixels = apply_operation(pixels, images.shape[-1], *(drawn[:, slot] for drawn in draws), space)
+        operation, magnitude, negative = (drawn[:, slot] for drawn in draws)
+        pixels = apply_operation(pixels, images.shape[-1], operation, magnitude, negative, space)
     return words.unpack(pixels, images.shape[-1]).astype(images.dtype), fully_visible(images)
 
 

@@ -1,8 +1,8 @@
 """Images with a pixel's channels in one integer, as a policy's passes hand them to each other.
 
-Moving a pixel is then one look-up instead of one a channel. And the sum that packs the channels is where XLA stops fusing
-on a CPU: without it each pass would be worked out again for every neighbour that the next one reads (four times the
-time of RandAugment; `optimization_barrier` does not help there).
+Moving a pixel is then one look-up instead of one a channel. And the sum that packs the channels is where XLA stops
+fusing on a CPU: without it each pass is worked out again for every pixel that the next one reads, which made
+RandAugment four times slower (`optimization_barrier` does not help there).
 """
 
 from __future__ import annotations
