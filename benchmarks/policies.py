@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.input_pipeline import BATCH, installed, images_of, measure, use_one_core
+from benchmarks.input_pipeline import BATCH, images_of, installed, measure, use_one_core
 
 
 def ours(policy: Any, images: Any) -> Iterator[Any]:
