@@ -38,7 +38,7 @@ def switched(policy: Any, images: Any) -> Iterator[Any]:
     import jax
     import jax.numpy as jnp
 
-    from softaug_jax.augment import RandAugment
+    from softaug_jax.augment import RandAugment, words
     from softaug_jax.augment.magnitudes import randaugment_space, trivialaugment_space
 
     size = images.shape[1:3]
@@ -47,16 +47,17 @@ def switched(policy: Any, images: Any) -> Iterator[Any]:
     branches = _branches(space, size, images.shape[-1])
 
     def one(image: Any, draws: Any) -> Any:
+        pixels = words.pack(image)
         for slot in range(len(draws.operation)):
             setting = (draws.magnitude[slot], draws.negative[slot].astype(jnp.int32))
-            image = jax.lax.switch(draws.operation[slot], branches, image, *setting)
-        return image
+            pixels = jax.lax.switch(draws.operation[slot], branches, pixels, *setting)
+        return words.unpack(pixels, image.shape[-1]).astype(image.dtype)
 
     return _batches(policy, images, lambda batch, draws: (jax.vmap(one)(batch, draws), None))
 
 
 def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable[..., Any]]:
-    """A function (image, bin, sign) -> image for each operation, which does no more than that operation needs."""
+    """A function of (words [H, W], bin, sign) for each operation, which does no more than that operation needs."""
     import jax.numpy as jnp
 
     from softaug_jax.augment import affine, blend, lookup, words
@@ -69,20 +70,19 @@ def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable
         name, only = OPERATIONS[number], jnp.full(1, number)
         pick = lambda table, *where: jnp.asarray(table[number])[where][None]
 
-        def identity(image: Any, magnitude: Any, sign: Any) -> Any:
-            return image
+        def identity(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            return pixels
 
-        def move(image: Any, magnitude: Any, sign: Any) -> Any:
-            moved = affine.resample(words.pack(image)[None], pick(coefficients, magnitude, sign))
-            return words.unpack(moved, channels)[0].astype(image.dtype)
+        def move(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            return affine.resample(pixels[None], pick(coefficients, magnitude, sign))[0]
 
-        def enhance(image: Any, magnitude: Any, sign: Any) -> Any:
-            blended = blend.enhance(image[None].astype(jnp.int32), only, pick(factors, magnitude, sign))
-            return blended[0].astype(image.dtype)
+        def enhance(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            image = words.unpack(pixels[None], channels)
+            return words.pack(blend.enhance(image, only, pick(factors, magnitude, sign)))[0]
 
-        def remap(image: Any, magnitude: Any, sign: Any) -> Any:
-            mask, threshold = pick(masks, magnitude), pick(thresholds, magnitude)
-            return lookup.remap(image[None].astype(jnp.int32), only, mask, threshold)[0].astype(image.dtype)
+        def remap(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            image = words.unpack(pixels[None], channels)
+            return words.pack(lookup.remap(image, only, pick(masks, magnitude), pick(thresholds, magnitude)))[0]
 
         if name == "Identity":
             return identity
