@@ -173,7 +173,7 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     for name, value in median.items():
         times = f"{ratio[name]:6.1f} x" if name in ratio else ""
         print(f"  {name:52s} {value:10,.0f} images/s  {times}")
-    packages = [p for p in ("jax", "tensorflow-cpu", "torch", "numpy", "pillow") if _installed(p)]
+    packages = [p for p in ("jax", "tensorflow-cpu", "torch", "numpy", "pillow") if installed(p)]
     return {
         "command": shlex.join(["python", "-m", "benchmarks.input_pipeline", *sys.argv[1:]]),
         "dataset": options.dataset,
@@ -189,7 +189,7 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     }
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
     import importlib.metadata
 
     try:

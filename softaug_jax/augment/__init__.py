@@ -5,6 +5,7 @@ from softaug_jax.augment.crop import HardCrop, SoftCrop
 from softaug_jax.augment.erase import Cutout, RandomErasing
 from softaug_jax.augment.flip import Flip
 from softaug_jax.augment.mix import CutMix, Mixup
+from softaug_jax.augment.policy import RandAugment, TrivialAugment
 from softaug_jax.augment.transform import Normalize, Transform
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "Member",
     "Mixup",
     "Normalize",
+    "RandAugment",
     "RandomErasing",
     "SoftCrop",
     "Transform",
+    "TrivialAugment",
 ]

@@ -1,0 +1,180 @@
+"""Images per second of RandAugment and TrivialAugment on one CPU core, beside torchvision's and a branch an operation.
+
+  python -m benchmarks.policies [--dataset=cifar10 --data_dir=DIR] [--rounds=5] [--json=FILE]
+
+All run on the same core, in turn, round after round, and draw anew for each batch of 128.
+  ours         one resampling, one blend and one look-up an operation slot for the whole batch, jitted.
+  switch       the usual way in JAX: each image's operation chosen by `lax.switch` under `vmap`, jitted. Of a batch that
+               computes all 14 operations; the operations' arithmetic is ours.
+  torchvision  `transforms.RandAugment` and `TrivialAugmentWide`, image by image, where it is installed. The images are
+               Pillow's beforehand and stay so: only the policy is timed.
+The ratios are what counts: they are between figures of one run on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.input_pipeline import BATCH, images_of, installed, measure, use_one_core
+
+
+def ours(policy: Any, images: Any) -> Iterator[Any]:
+    """The policy as the training step has it: draws and pixels in one jitted function."""
+    return _batches(policy, images, policy.apply)
+
+
+def switched(policy: Any, images: Any) -> Iterator[Any]:
+    """The same draws and operations, each image's chosen by `lax.switch` under `vmap`."""
+    import jax
+    import jax.numpy as jnp
+
+    from softaug_jax.augment import RandAugment, words
+    from softaug_jax.augment.magnitudes import randaugment_space, trivialaugment_space
+
+    size = images.shape[1:3]
+    rand = isinstance(policy, RandAugment)
+    space = randaugment_space(policy.num_bins, size) if rand else trivialaugment_space(policy.num_bins)
+    branches = _branches(space, size, images.shape[-1])
+
+    def one(image: Any, draws: Any) -> Any:
+        pixels = words.pack(image)
+        for slot in range(len(draws.operation)):
+            setting = (draws.magnitude[slot], draws.negative[slot].astype(jnp.int32))
+            pixels = jax.lax.switch(draws.operation[slot], branches, pixels, *setting)
+        return words.unpack(pixels, image.shape[-1]).astype(image.dtype)
+
+    return _batches(policy, images, lambda batch, draws: (jax.vmap(one)(batch, draws), None))
+
+
+def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable[..., Any]]:
+    """A function of (words [H, W], bin, sign) for each operation, which does no more than that operation needs."""
+    import jax.numpy as jnp
+
+    from softaug_jax.augment import affine, blend, lookup, words
+    from softaug_jax.augment.magnitudes import OPERATIONS
+
+    coefficients, factors = affine.coefficients(space, size), blend.factors(space)
+    masks, thresholds = lookup.bit_masks(space), lookup.thresholds(space)
+
+    def branch(number: int) -> Callable[..., Any]:
+        name, only = OPERATIONS[number], jnp.full(1, number)
+        pick = lambda table, *where: jnp.asarray(table[number])[where][None]
+
+        def identity(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            return pixels
+
+        def move(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            return affine.resample(pixels[None], pick(coefficients, magnitude, sign))[0]
+
+        def enhance(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            image = words.unpack(pixels[None], channels)
+            return words.pack(blend.enhance(image, only, pick(factors, magnitude, sign)))[0]
+
+        def remap(pixels: Any, magnitude: Any, sign: Any) -> Any:
+            image = words.unpack(pixels[None], channels)
+            return words.pack(lookup.remap(image, only, pick(masks, magnitude), pick(thresholds, magnitude)))[0]
+
+        if name == "Identity":
+            return identity
+        if name in ("Brightness", "Color", "Contrast", "Sharpness"):
+            return enhance
+        return remap if name in ("Posterize", "Solarize", "AutoContrast", "Equalize") else move
+
+    return [branch(number) for number in range(len(OPERATIONS))]
+
+
+def _batches(policy: Any, images: Any, apply: Callable[..., Any]) -> Iterator[Any]:
+    """Batch after batch, each with new draws."""
+    import jax
+
+    size = images.shape[1:3]
+
+    @jax.jit
+    def step(batch: Any, number: Any) -> Any:
+        key = jax.random.fold_in(jax.random.key(0), number)
+        return apply(batch, policy.sample(key, BATCH, size))[0]
+
+    number = 0
+    while True:
+        start = number * BATCH % (len(images) - BATCH + 1)
+        yield jax.block_until_ready(step(images[start : start + BATCH], number))
+        number += 1
+
+
+def torchvision_batches(name: str, images: Any) -> Iterator[Any]:
+    """Torchvision's policy, image by image."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    torch.set_num_threads(1)
+    transform = transforms.RandAugment() if name == "RandAugment" else transforms.TrivialAugmentWide()
+    pictures = [Image.fromarray(image) for image in images[: 100 * BATCH]]
+    number = 0
+    while True:
+        start = number * BATCH % (len(pictures) - BATCH + 1)
+        yield [transform(picture) for picture in pictures[start : start + BATCH]]
+        number += 1
+
+
+def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
+    """Measures, prints the table and returns the record."""
+    import importlib.metadata
+
+    from softaug_jax.augment import RandAugment, TrivialAugment
+    from softaug_jax.train.summary import commit
+
+    images = images_of(options.dataset, options.data_dir, options.images).images
+    pipelines: dict[str, Iterator[Any]] = {}
+    for policy in (RandAugment(), TrivialAugment()):
+        name = type(policy).__name__
+        pipelines |= {f"{name} ours": ours(policy, images), f"{name} switch": switched(policy, images)}
+        if installed("torchvision"):
+            pipelines[f"{name} torchvision"] = torchvision_batches(name, images)
+    rates = measure(pipelines, options.rounds, options.seconds)
+    ratio = {
+        name: statistics.median(a / b for a, b in zip(rates[f"{name.split()[0]} ours"], rates[name], strict=True))
+        for name in pipelines
+        if not name.endswith("ours")
+    }
+    print(f"one core ({core}), batches of {BATCH}, {options.dataset} images, median of {options.rounds} rounds")
+    for name, values in rates.items():
+        times = f"ours is {ratio[name]:5.1f} x as fast" if name in ratio else ""
+        print(f"  {name:28s} {statistics.median(values):10,.0f} images/s  {times}")
+    packages = [p for p in ("jax", "torch", "torchvision", "numpy", "pillow") if installed(p)]
+    return {
+        "command": shlex.join(["python", "-m", "benchmarks.policies", *sys.argv[1:]]),
+        "dataset": options.dataset,
+        "batch_size": BATCH,
+        "rounds": options.rounds,
+        "images_per_second": rates,
+        "ratio_ours_to": ratio,
+        "machine": f"{platform.machine()}, one of {os.cpu_count()} cores",
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="random", choices=["random", "cifar10", "cifar100"])
+    parser.add_argument("--data_dir", default="", help="where a named data set is prepared")
+    parser.add_argument("--images", type=int, default=50_000, help="how many random images")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each, each round")
+    parser.add_argument("--json", default="", help="where to write the record")
+    arguments = parser.parse_args()
+    record = main(arguments, use_one_core())
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n")

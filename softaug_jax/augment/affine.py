@@ -1,0 +1,70 @@
+"""Shears, translations and rotations of a batch in one resampling, with Pillow's nearest-neighbour arithmetic.
+
+Pillow walks over the output in fixed point, 16 bits of it behind the point. The coefficients of every operation, bin
+and sign are worked out on the host in float64; the device adds and shifts integers, and so reads the pixels that Pillow
+reads.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from softaug_jax.augment.magnitudes import Space, by_operation, signed
+
+_BITS = 16  # behind the point
+
+
+def coefficients(space: Space, size: tuple[int, int]) -> np.ndarray:
+    """Where each operation reads: int32 [14, num_bins, 2 (sign), 6], the identity for those that move nothing.
+
+    The six are (xx, xy, x0, yx, yy, y0): output pixel (x, y) shows the input's x0 + xx x + xy y across and
+    y0 + yx x + yy y down, in units of 2**-16 pixels.
+    """
+    height, width = size
+    shear_x, shear_y = signed(space["ShearX"]), signed(space["ShearY"])
+    across, down = np.trunc(signed(space["TranslateX"])), np.trunc(signed(space["TranslateY"]))
+    angle = np.radians(signed(space["Rotate"]))
+    # Rounded as Pillow does, which makes a quarter turn exact.
+    cos, sin = np.round(np.cos(angle), 15), np.round(np.sin(angle), 15)
+    middle_x, middle_y = width / 2, height / 2
+    return by_operation(
+        space,
+        _fixed_point(1, 0, 0, 0, 1, 0),
+        {
+            "ShearX": _fixed_point(1, shear_x, 0, 0, 1, 0),
+            "ShearY": _fixed_point(1, 0, 0, shear_y, 1, 0),
+            "TranslateX": _fixed_point(1, 0, -across, 0, 1, 0),
+            "TranslateY": _fixed_point(1, 0, 0, 0, 1, -down),
+            "Rotate": _fixed_point(
+                cos,
+                -sin,
+                (-cos * middle_x + sin * middle_y) + middle_x,
+                sin,
+                cos,
+                (-sin * middle_x - cos * middle_y) + middle_y,
+            ),
+        },
+    )
+
+
+def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
+    """Reads each image [B, H, W], a word a pixel, where its coefficients [B, 6] say; what lies outside is zero."""
+    batch, height, width = words.shape
+    xx, xy, x0, yx, yy, y0 = (coefficients[:, i, None, None] for i in range(6))
+    x = jnp.arange(width, dtype=jnp.int32).reshape(1, 1, width)
+    y = jnp.arange(height, dtype=jnp.int32).reshape(1, height, 1)
+    from_x = (x0 + xx * x + xy * y) >> _BITS
+    from_y = (y0 + yx * x + yy * y) >> _BITS
+    inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
+    source = jnp.where(inside, from_y * width + from_x, 0)
+    moved = jnp.take_along_axis(words.reshape(batch, -1), source.reshape(batch, -1), axis=1, mode="promise_in_bounds")
+    return jnp.where(inside, moved.reshape(words.shape), 0)
+
+
+def _fixed_point(xx, xy, x0, yx, yy, y0) -> np.ndarray:
+    """Six coefficients, numbers or arrays of one shape [...], as int32 [..., 6]; read at the pixels' centres."""
+    six = (xx, xy, x0 + xx * 0.5 + xy * 0.5, yx, yy, y0 + yx * 0.5 + yy * 0.5)
+    stacked = np.stack(np.broadcast_arrays(*(np.asarray(value, np.float64) for value in six)), axis=-1)
+    return np.floor(stacked * 2**_BITS + 0.5).astype(np.int32)

@@ -1,0 +1,116 @@
+"""RandAugment and TrivialAugment on the device, with the results of torchvision's on PIL images.
+
+The 14 operations are of three kinds: one resampling, blends of the image with a poorer version of itself, and look-ups
+of grey levels. A batch takes one pass of each kind per operation slot, whatever its images drew; a kind that an image
+did not draw gets settings that change nothing. So no image pays for fourteen branches, and nothing crosses the batch
+axis.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from softaug_jax.augment import affine, blend, lookup, words
+from softaug_jax.augment.magnitudes import OPERATIONS, Space, randaugment_space, trivialaugment_space
+from softaug_jax.augment.transform import fully_visible, image_size
+from softaug_jax.checks import check_count
+
+
+class PolicyDraws(NamedTuple):
+    """What each image [B] gets in each of its operation slots."""
+
+    operation: jax.Array  # an index into OPERATIONS, int32 [B, num_ops]
+    magnitude: jax.Array  # which bin, int32 [B, num_ops]
+    negative: jax.Array  # whether to take the magnitude's negative, if the operation has two signs; bool [B, num_ops]
+
+
+class RandAugment(NamedTuple):
+    """A few operations in turn, each any of the 14, all at one magnitude (arXiv:1909.13719). The target stays hard."""
+
+    num_ops: int = 2
+    magnitude: int = 9  # a bin, from 0 to num_bins - 1
+    num_bins: int = 31
+
+    def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> PolicyDraws:
+        """Uniform operations and signs, [B, num_ops]."""
+        check_count("num_ops", self.num_ops, at_least=1)
+        if not 0 <= self.magnitude < self.num_bins:
+            raise ValueError(f"magnitude = {self.magnitude} must be a bin, at least 0 and below {self.num_bins}.")
+        operation_key, sign_key = jax.random.split(key)
+        shape = (batch, self.num_ops)
+        operation = jax.random.randint(operation_key, shape, 0, len(OPERATIONS))
+        negative = jax.random.bernoulli(sign_key, shape=shape)
+        return PolicyDraws(operation, jnp.full(shape, self.magnitude, jnp.int32), negative)
+
+    def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
+        return apply_policy(images, draws, randaugment_space(check_bins(self.num_bins), image_size(images)))
+
+
+class TrivialAugment(NamedTuple):
+    """One operation, any of the 14, at any magnitude (TrivialAugmentWide, arXiv:2103.10158). The target stays hard."""
+
+    num_bins: int = 31
+
+    def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> PolicyDraws:
+        """Uniform operations, magnitudes and signs, [B, 1]."""
+        operation_key, magnitude_key, sign_key = jax.random.split(key, 3)
+        operation = jax.random.randint(operation_key, (batch, 1), 0, len(OPERATIONS))
+        magnitude = jax.random.randint(magnitude_key, (batch, 1), 0, check_bins(self.num_bins))
+        return PolicyDraws(operation, magnitude, jax.random.bernoulli(sign_key, shape=(batch, 1)))
+
+    def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
+        return apply_policy(images, draws, trivialaugment_space(check_bins(self.num_bins)))
+
+
+def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[jax.Array, jax.Array]:
+    """Applies the slots in turn to images [B, H, W, C]; returns them and their visibility [B], which is 1.
+
+    The arithmetic is on bytes: other types are rounded to whole grey levels, clipped to [0, 255], and returned as their
+    own type. So a policy comes before `Normalize`.
+
+    Raises:
+      ValueError: if the images are not [B, H, W, C] with one channel or three.
+    """
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(f"images have shape {images.shape}; policies take [B, H, W, C] with 1 or 3 channels.")
+    levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
+    pixels = words.pack(levels)
+    for slot in range(draws.operation.shape[1]):
+        operation, magnitude, negative = (drawn[:, slot] for drawn in draws)
+        pixels = apply_operation(pixels, images.shape[-1], operation, magnitude, negative, space)
+    return words.unpack(pixels, images.shape[-1]).astype(images.dtype), fully_visible(images)
+
+
+def apply_operation(
+    pixels: jax.Array, channels: int, operation: jax.Array, magnitude: jax.Array, negative: jax.Array, space: Space
+) -> jax.Array:
+    """Applies to each image its operation.
+
+    Args:
+      pixels: the images as words, int32 [B, H, W].
+      channels: of the images, 1 or 3.
+      operation: index into OPERATIONS, int [B].
+      magnitude: bin, int [B].
+      negative: whether to take the magnitude's negative, bool or int 0 or 1, [B]; operations without a sign ignore it.
+      space: each operation's magnitudes.
+
+    Returns:
+      The images as words, int32 [B, H, W].
+    """
+    sign = negative.astype(jnp.int32)
+    _, height, width = pixels.shape
+    where = jnp.asarray(affine.coefficients(space, (height, width)))[operation, magnitude, sign]
+    factor = jnp.asarray(blend.factors(space))[operation, magnitude, sign]
+    mask = jnp.asarray(lookup.bit_masks(space))[operation, magnitude]
+    threshold = jnp.asarray(lookup.thresholds(space))[operation, magnitude]
+    pixels = affine.resample(pixels, where)
+    pixels = words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor))
+    return words.pack(lookup.remap(words.unpack(pixels, channels), operation, mask, threshold))
+
+
+def check_bins(num_bins: int) -> int:
+    """Two bins at least: the weakest magnitude and the strongest."""
+    return check_count("num_bins", num_bins, at_least=2)
