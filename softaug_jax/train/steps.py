@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from softaug_jax.models import Model
 from softaug_jax.train.objective import Objective
 from softaug_jax.train.state import TrainState
 
+NETWORK = zlib.crc32(b"network")  # folded into a step's key as the chain folds its members' names
 NO_STEP = jnp.iinfo(jnp.int32).max
 
 
@@ -42,18 +44,18 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
     """Builds the step: augment, forward, soften, gradient, update.
 
     The batch has `image` uint8 [B, H, W, C] and `label` int32 [B], and may have draws of the chain's members under
-    their names; the others are drawn here, from the state's key and step.
+    their names; the others are drawn here, from the state's key and step, and so is what is random in the network.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         images, labels = batch["image"], batch["label"]
-        draws = chain.sample(
-            jax.random.fold_in(state.key, state.step), images.shape[0], image_size(images), given=batch
-        )
+        key = jax.random.fold_in(state.key, state.step)
+        draws = chain.sample(key, images.shape[0], image_size(images), given=batch)
         images, visibility = chain.apply(images, draws, state.step)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any, jax.Array]]:
-            logits, batch_stats = model.train(params, state.batch_stats, images)
+            network_key = jax.random.fold_in(key, NETWORK)
+            logits, batch_stats = model.train(params, state.batch_stats, images, network_key)
             loss, weights = objective(logits, labels, visibility)
             return loss, (logits, batch_stats, weights)
 
