@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from softaug_jax.checks import UsageError
-from softaug_jax.models import resnet, wide_resnet
+from softaug_jax.models import pyramidnet, resnet, wide_resnet
 from softaug_jax.models.layers import Keys
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
@@ -21,6 +21,8 @@ MODELS: dict[str, Callable[..., nnx.Module]] = {
     "resnet101": resnet.resnet101,
     "wideresnet10_1": wide_resnet.wideresnet10_1,
     "wideresnet28_10": wide_resnet.wideresnet28_10,
+    "pyramidnet20_a24": pyramidnet.pyramidnet20_a24,
+    "pyramidnet272": pyramidnet.pyramidnet272,
 }
 STEMS = ("cifar", "imagenet")
 WITH_IMAGENET_STEM = ("resnet18", "resnet50", "resnet101")
