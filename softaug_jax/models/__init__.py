@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from softaug_jax.checks import UsageError
-from softaug_jax.models import pyramidnet, resnet, wide_resnet
+from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
 from softaug_jax.models.layers import Keys
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
@@ -23,9 +23,10 @@ MODELS: dict[str, Callable[..., nnx.Module]] = {
     "wideresnet28_10": wide_resnet.wideresnet28_10,
     "pyramidnet20_a24": pyramidnet.pyramidnet20_a24,
     "pyramidnet272": pyramidnet.pyramidnet272,
+    "efficientnet_b0": efficientnet.efficientnet_b0,
 }
 STEMS = ("cifar", "imagenet")
-WITH_IMAGENET_STEM = ("resnet18", "resnet50", "resnet101")
+WITH_IMAGENET_STEM = ("resnet18", "resnet50", "resnet101", "efficientnet_b0")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
