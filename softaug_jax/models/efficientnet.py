@@ -1,4 +1,4 @@
-"""EfficientNet-B0 (Tan and Le, arXiv:1905.11946) as torchvision has it, with a stem for small images or for ImageNet."""
+"""EfficientNet-B0 (Tan and Le, arXiv:1905.11946) as torchvision has it, with a stem for CIFAR or ImageNet."""
 
 from __future__ import annotations
 
