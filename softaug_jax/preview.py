@@ -21,7 +21,7 @@ NUM_IMAGES = 32
 def write_preview(path: Path, config: Any, parts: Any, feed: Any, key: jax.Array) -> None:
     """Draws the first training images as the network will see them, with v, the label's target p and the weight w."""
     batch = {name: values[:NUM_IMAGES] for name, values in feed.batch(key, 0).items()}
-    images, visibility, share = parts.chain.augment(batch, key)
+    images, visibility, share = parts.chain.augment(batch, jax.random.fold_in(key, 0))
     labels = batch["label"]
     targets, weights = parts.objective.soften(labels, visibility, share, parts.objective.initial_memory())
     confidence = jnp.take_along_axis(targets, labels[:, None], axis=1)[:, 0]

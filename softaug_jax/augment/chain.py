@@ -38,9 +38,9 @@ class Chain(NamedTuple):
     mix: Mix | None = None
 
     def augment(self, batch: Mapping[str, Draws], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
-        """Augments `batch["image"]` [B, H, W, C]; what it has no draws for is drawn from the key and the step."""
+        """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's own key."""
         images = batch["image"]
-        draws = self.sample(jax.random.fold_in(key, step), images.shape[0], image_size(images), given=batch)
+        draws = self.sample(key, images.shape[0], image_size(images), given=batch)
         images, visibility = self.apply(images, draws, step)
         if self.mix is None:
             return Augmented(images, visibility, None)

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from softaug_jax.checks import UsageError
-from softaug_jax.models import resnet
+from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
+from softaug_jax.models.layers import Keys
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
     "resnet8": resnet.resnet8,
     "resnet18": resnet.resnet18,
     "resnet20": resnet.resnet20,
+    "resnet50": resnet.resnet50,
+    "resnet101": resnet.resnet101,
+    "wideresnet10_1": wide_resnet.wideresnet10_1,
+    "wideresnet28_10": wide_resnet.wideresnet28_10,
+    "pyramidnet20_a24": pyramidnet.pyramidnet20_a24,
+    "pyramidnet272": pyramidnet.pyramidnet272,
+    "efficientnet_b0": efficientnet.efficientnet_b0,
 }
+STEMS = ("cifar", "imagenet")
+WITH_IMAGENET_STEM = ("resnet18", "resnet50", "resnet101", "efficientnet_b0")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class Model(NamedTuple):
-    """A network as pure functions over plain dictionaries of arrays."""
+    """A network as pure functions over plain dictionaries of arrays.
 
-    init: Callable[[jax.Array], tuple[Any, Any]]  # key -> (params, batch_stats)
-    train: Callable[[Any, Any, jax.Array], tuple[jax.Array, Any]]  # params, batch_stats, images -> logits, batch_stats
-    predict: Callable[[Any, Any, jax.Array], jax.Array]  # params, batch_stats, images -> logits
+    init: key -> (params, batch_stats).
+    train: params, batch_stats, images [B, H, W, C], key -> (logits [B, N], batch_stats). All that is random in the
+      network is a function of the key; a network without such layers ignores it.
+    predict: params, batch_stats, images -> logits. Nothing is random: each image's logits depend on it alone.
+    """
+
+    init: Callable[[jax.Array], tuple[Any, Any]]
+    train: Callable[[Any, Any, jax.Array, jax.Array], tuple[jax.Array, Any]]
+    predict: Callable[[Any, Any, jax.Array], jax.Array]
 
 
 def compute_dtype(name: str) -> Any:
@@ -37,18 +53,25 @@ def compute_dtype(name: str) -> Any:
     return DTYPES[name]
 
 
-def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto") -> Model:
+def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar") -> Model:
     """Builds a network by name.
 
+    Args:
+      name: a key of MODELS.
+      num_classes: length of the logits.
+      channels: of the images.
+      dtype: of the activations: "auto", "float32" or "bfloat16".
+      stem: "cifar" for images of some 32 pixels, "imagenet" for some 224, which only WITH_IMAGENET_STEM offer.
+
     Raises:
-      UsageError: if the name or the dtype is unknown.
+      UsageError: if the name, the dtype or the stem is unknown, or the network does not offer that stem.
     """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
-    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype))
+    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **_stem(name, stem))
 
     def build(key: jax.Array) -> nnx.Module:
-        return MODELS[name](**arguments, rngs=nnx.Rngs(key))
+        return MODELS[name](**arguments, rngs=cast(nnx.Rngs, Keys(key)))
 
     abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
     train_graph = nnx.graphdef(abstract)
@@ -58,12 +81,26 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto") -
         network = build(key)
         return nnx.to_pure_dict(nnx.state(network, nnx.Param)), nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
 
-    def train(params: Any, stats: Any, images: jax.Array) -> tuple[jax.Array, Any]:
+    def train(params: Any, stats: Any, images: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
         module = nnx.merge(train_graph, params, stats)
-        logits = module(images)
+        logits = module(images, key)
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def predict(params: Any, stats: Any, images: jax.Array) -> jax.Array:
-        return nnx.merge(eval_graph, params, stats)(images)
+        return nnx.merge(eval_graph, params, stats)(images, None)
 
     return Model(init, train, predict)
+
+
+def _stem(name: str, stem: str) -> dict[str, str]:
+    """The constructor's argument for the stem, if it has one."""
+    if stem not in STEMS:
+        raise UsageError(f"model.stem = {stem!r} is unknown. Choose from {', '.join(STEMS)}.")
+    if name in WITH_IMAGENET_STEM:
+        return {"stem": stem}
+    if stem == "imagenet":
+        offered = ", ".join(WITH_IMAGENET_STEM)
+        raise UsageError(
+            f"model.stem = 'imagenet' is not offered by {name}, only by {offered}. Use model.stem = 'cifar'."
+        )
+    return {}

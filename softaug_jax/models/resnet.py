@@ -1,4 +1,4 @@
-"""Residual networks for small images (He et al., CVPR 2016): 3x3 stem, no pooling before the stages."""
+"""Residual networks (He et al., CVPR 2016), with a stem for small images or for ImageNet's."""
 
 from __future__ import annotations
 
@@ -9,52 +9,35 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# Kaiming normal by fan-out for convolutions, the layer's own default in PyTorch for the classifier: the CIFAR recipe.
-CONV_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-LINEAR_INIT = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+from softaug_jax.models.layers import BatchNorm, classifier, conv, global_average
+
+WIDTHS = (64, 128, 256, 512)
+DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
-def conv(channels_in: int, channels: int, size: int, stride: int, *, dtype: Any, rngs: nnx.Rngs) -> nnx.Conv:
-    """A square convolution without bias, padded as PyTorch does: (size - 1) / 2 on each side."""
-    pad = (size - 1) // 2
-    return nnx.Conv(
-        channels_in,
-        channels,
-        (size, size),
-        strides=stride,
-        padding=((pad, pad), (pad, pad)),
-        use_bias=False,
-        kernel_init=CONV_INIT,
-        dtype=dtype,
-        rngs=rngs,
-    )
+class Block(nnx.Module):
+    """A residual and a shortcut: identity, a projection, or (option A) subsampling with zero channels."""
 
-
-def batch_norm(channels: int, *, dtype: Any, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    """BatchNorm with PyTorch's constants; its statistics and parameters are float32 whatever `dtype` is."""
-    return nnx.BatchNorm(channels, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
-
-
-class BasicBlock(nnx.Module):
-    """Two 3x3 convolutions and a shortcut: a projection, or (option A) subsampling with zero channels."""
-
-    expansion = 1
+    expansion: int  # channels out, in multiples of `channels`
 
     def __init__(self, channels_in: int, channels: int, stride: int, shortcut: str, *, dtype: Any, rngs: nnx.Rngs):
-        self.conv1 = conv(channels_in, channels, 3, stride, dtype=dtype, rngs=rngs)
-        self.norm1 = batch_norm(channels, dtype=dtype, rngs=rngs)
-        self.conv2 = conv(channels, channels, 3, 1, dtype=dtype, rngs=rngs)
-        self.norm2 = batch_norm(channels, dtype=dtype, rngs=rngs)
-        self.stride, self.new_channels = stride, channels - channels_in
-        self.project = (stride != 1 or channels_in != channels) and shortcut == "projection"
+        self.build(channels_in, channels, stride, dtype=dtype, rngs=rngs)
+        channels_out = channels * self.expansion
+        self.stride, self.new_channels = stride, channels_out - channels_in
+        self.project = (stride != 1 or self.new_channels != 0) and shortcut == "projection"
         if self.project:
-            self.shortcut_conv = conv(channels_in, channels, 1, stride, dtype=dtype, rngs=rngs)
-            self.shortcut_norm = batch_norm(channels, dtype=dtype, rngs=rngs)
+            self.shortcut_conv = conv(channels_in, channels_out, 1, stride, dtype=dtype, rngs=rngs)
+            self.shortcut_norm = BatchNorm(channels_out, dtype=dtype, rngs=rngs)
+
+    def build(self, channels_in: int, channels: int, stride: int, *, dtype: Any, rngs: nnx.Rngs) -> None:
+        """Makes the layers of the residual."""
+        raise NotImplementedError
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        raise NotImplementedError
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = nnx.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        return nnx.relu(y + self.shortcut(x))
+        return nnx.relu(self.residual(x) + self.shortcut(x))
 
     def shortcut(self, x: jax.Array) -> jax.Array:
         if self.project:
@@ -64,44 +47,94 @@ class BasicBlock(nnx.Module):
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (half, self.new_channels - half)))
 
 
+class BasicBlock(Block):
+    """Two 3x3 convolutions."""
+
+    expansion = 1
+
+    def build(self, channels_in: int, channels: int, stride: int, *, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.conv1 = conv(channels_in, channels, 3, stride, dtype=dtype, rngs=rngs)
+        self.norm1 = BatchNorm(channels, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(channels, channels, 3, dtype=dtype, rngs=rngs)
+        self.norm2 = BatchNorm(channels, dtype=dtype, rngs=rngs)
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        x = nnx.relu(self.norm1(self.conv1(x)))
+        return self.norm2(self.conv2(x))
+
+
+class Bottleneck(Block):
+    """1x1, 3x3, 1x1. The stride is on the 3x3 (torchvision's "v1.5"), on the first 1x1 in the paper."""
+
+    expansion = 4
+
+    def build(self, channels_in: int, channels: int, stride: int, *, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.conv1 = conv(channels_in, channels, 1, dtype=dtype, rngs=rngs)
+        self.norm1 = BatchNorm(channels, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(channels, channels, 3, stride, dtype=dtype, rngs=rngs)
+        self.norm2 = BatchNorm(channels, dtype=dtype, rngs=rngs)
+        self.conv3 = conv(channels, channels * self.expansion, 1, dtype=dtype, rngs=rngs)
+        self.norm3 = BatchNorm(channels * self.expansion, dtype=dtype, rngs=rngs)
+
+    def residual(self, x: jax.Array) -> jax.Array:
+        x = nnx.relu(self.norm1(self.conv1(x)))
+        x = nnx.relu(self.norm2(self.conv2(x)))
+        return self.norm3(self.conv3(x))
+
+
 class ResNet(nnx.Module):
     """Stem, stages of blocks, global average, linear classifier."""
 
     def __init__(
         self,
         depths: Sequence[int],
-        widths: Sequence[int],
+        widths: Sequence[int] = WIDTHS,
+        block: type[Block] = BasicBlock,
         *,
         num_classes: int,
         channels_in: int = 3,
+        stem: str = "cifar",
         shortcut: str = "projection",
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.dtype = dtype
-        self.stem = conv(channels_in, widths[0], 3, 1, dtype=dtype, rngs=rngs)
-        self.stem_norm = batch_norm(widths[0], dtype=dtype, rngs=rngs)
+        self.pool = stem == "imagenet"
+        size, stride = (7, 2) if stem == "imagenet" else (3, 1)
+        self.stem = conv(channels_in, widths[0], size, stride, dtype=dtype, rngs=rngs)
+        self.stem_norm = BatchNorm(widths[0], dtype=dtype, rngs=rngs)
         blocks, channels = [], widths[0]
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
-                blocks.append(BasicBlock(channels, width, stride, shortcut, dtype=dtype, rngs=rngs))
-                channels = width * BasicBlock.expansion
+                blocks.append(block(channels, width, stride, shortcut, dtype=dtype, rngs=rngs))
+                channels = width * block.expansion
         self.blocks = nnx.List(blocks)
-        # The classifier's input and output are float32: softmax and loss are computed in float32.
-        self.classifier = nnx.Linear(channels, num_classes, kernel_init=LINEAR_INIT, rngs=rngs)
+        self.classifier = classifier(channels, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """Images [B, H, W, C], normalised, to logits [B, N] in float32."""
+    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to logits [B, N] in float32. Nothing is random."""
         x = nnx.relu(self.stem_norm(self.stem(images.astype(self.dtype))))
+        if self.pool:
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for block in self.blocks:
             x = block(x)
-        return self.classifier(jnp.mean(x, (1, 2), dtype=jnp.float32))
+        return self.classifier(global_average(x))
 
 
 def resnet18(**kwargs: Any) -> ResNet:
-    """ResNet-18 with the CIFAR stem: 11,220,132 parameters at 100 classes."""
-    return ResNet((2, 2, 2, 2), (64, 128, 256, 512), **kwargs)
+    """ResNet-18: 11,220,132 parameters at 100 classes with the CIFAR stem."""
+    return ResNet(DEPTHS["resnet18"], **kwargs)
+
+
+def resnet50(**kwargs: Any) -> ResNet:
+    """ResNet-50: 23,705,252 parameters at 100 classes with the CIFAR stem, 25,557,032 on ImageNet."""
+    return ResNet(DEPTHS["resnet50"], block=Bottleneck, **kwargs)
+
+
+def resnet101(**kwargs: Any) -> ResNet:
+    """ResNet-101: 42,697,380 parameters at 100 classes with the CIFAR stem, 44,549,160 on ImageNet."""
+    return ResNet(DEPTHS["resnet101"], block=Bottleneck, **kwargs)
 
 
 def resnet8(**kwargs: Any) -> ResNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from softaug_jax.models import Model
 from softaug_jax.train.objective import Objective
 from softaug_jax.train.state import TrainState
 
+NETWORK = zlib.crc32(b"network")  # folded into a step's key as the chain folds its members' names
 NO_STEP = jnp.iinfo(jnp.int32).max
 
 
@@ -42,16 +44,17 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
     """Builds the step: augment, forward, soften, gradient, update.
 
     The batch has `image` uint8 [B, H, W, C] and `label` int32 [B], and may have draws of the chain's members under
-    their names; the others are drawn here, from the state's key and step.
+    their names; the others are drawn here, from the state's key and step, and so is what is random in the network.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         labels = batch["label"]
-        images, visibility, share = chain.augment(batch, state.key, state.step)
+        key = jax.random.fold_in(state.key, state.step)
+        images, visibility, share = chain.augment(batch, key, state.step)
         softened = objective.soften(labels, visibility, share, state.memory)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            logits, batch_stats = model.train(params, state.batch_stats, images)
+            logits, batch_stats = model.train(params, state.batch_stats, images, jax.random.fold_in(key, NETWORK))
             return objective.loss(logits, softened), (logits, batch_stats)
 
         (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)

@@ -1,0 +1,103 @@
+"""What the networks share: convolution, normalisation, the classifier, and how each of them starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+# He normal by fan-out for convolutions, the layer's own default in PyTorch for the classifier: the CIFAR recipe.
+CONV_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+LINEAR_INIT = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+
+
+class Keys:
+    """What layers ask of `nnx.Rngs` when they are made, and the same keys.
+
+    Flax counts in an array, and under a trace each read of it looks through all that was traced before: with its own
+    class PyramidNet-272 takes 18 s to build and 15 s to initialise, with this one 4 s and 1 s.
+    """
+
+    def __init__(self, key: jax.Array):
+        self._key, self._count = key, 0
+
+    def params(self) -> jax.Array:
+        """The key of the next parameter."""
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count - 1)
+
+
+def conv(
+    channels_in: int,
+    channels: int,
+    size: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    bias: bool = False,
+    dtype: Any,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
+    """A square convolution of odd size, padded as PyTorch does: (size - 1) / 2 on each side."""
+    pad = (size - 1) // 2
+    return nnx.Conv(
+        channels_in,
+        channels,
+        (size, size),
+        strides=stride,
+        padding=((pad, pad), (pad, pad)),
+        feature_group_count=groups,
+        use_bias=bias,
+        kernel_init=CONV_INIT,
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+class BatchNorm(nnx.BatchNorm):
+    """BatchNorm with PyTorch's constants, computed in float32; only its result has `dtype`.
+
+    Flax's own would round the running statistics to `dtype` in evaluation, though not the batch's in training. It also
+    sets them in a way that reads the traced array's sharding, at the same price as in `Keys`: tracing a training step
+    of PyramidNet-272 took 90 s.
+    """
+
+    def __init__(self, channels: int, *, dtype: Any, rngs: nnx.Rngs):
+        super().__init__(channels, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
+        """Normalises [B, H, W, C] over the first three axes."""
+        assert self.scale is not None and self.bias is not None  # Flax's default
+        x = x.astype(jnp.float32)
+        mean, var = self.mean[...], self.var[...]
+        if not self.use_running_average:
+            mean, var = self._statistics(x)
+        gain = jax.lax.rsqrt(var + self.epsilon) * self.scale[...]
+        y = (x - _as_image(mean)) * _as_image(gain) + _as_image(self.bias[...])
+        return y.astype(self.dtype)
+
+    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The batch's mean and biased variance [C], in one pass over it; moves the running ones towards them."""
+        axes = (0, 1, 2)
+        mean = jnp.mean(x, axes)
+        var = jnp.maximum(0.0, jnp.mean(jnp.square(x), axes) - jnp.square(mean))
+        for running, value in ((self.mean, mean), (self.var, var)):
+            running.set_value(self.momentum * running[...] + (1 - self.momentum) * value)
+        return mean, var
+
+
+def _as_image(channels: jax.Array) -> jax.Array:
+    """[C] to [1, 1, 1, C]."""
+    return channels.reshape(1, 1, 1, -1)
+
+
+def global_average(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] to [B, C] in float32, as is all that follows: classifier, softmax and loss."""
+    return jnp.mean(x, (1, 2), dtype=jnp.float32)
+
+
+def classifier(channels: int, num_classes: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+    """A linear layer from features [B, C] to logits [B, N], in float32."""
+    return nnx.Linear(channels, num_classes, kernel_init=LINEAR_INIT, rngs=rngs)

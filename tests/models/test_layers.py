@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from softaug_jax.models import layers
+
+
+@pytest.fixture
+def norm(rng):
+    made = layers.BatchNorm(5, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    for variable in (made.scale, made.bias, made.mean, made.var):
+        variable.set_value(jnp.asarray(rng.uniform(0.5, 2.0, 5), jnp.float32))
+    return made
+
+
+@pytest.fixture
+def x(rng):
+    return (2.0 + 3.0 * rng.normal(size=(4, 3, 2, 5))).astype(np.float32)
+
+
+def affine(norm, x, mean, var):
+    return (x - mean) / np.sqrt(var + 1e-5) * np.asarray(norm.scale[...]) + np.asarray(norm.bias[...])
+
+
+def test_training_normalises_by_the_batch_and_moves_the_statistics_a_tenth(norm, x):
+    before = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
+    flat = x.reshape(-1, 5).astype(np.float64)
+    np.testing.assert_allclose(norm(x), affine(norm, x, flat.mean(0), flat.var(0)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.9 * before[0] + 0.1 * flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.var[...], 0.9 * before[1] + 0.1 * flat.var(0), rtol=1e-5)
+
+
+def test_evaluation_normalises_by_the_running_statistics_and_leaves_them(norm, x):
+    evaluating = nnx.view(norm, use_running_average=True)
+    before = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
+    np.testing.assert_allclose(evaluating(x), affine(norm, x, *before), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(evaluating.mean[...], before[0])
+    np.testing.assert_array_equal(evaluating.var[...], before[1])
+
+
+def test_bfloat16_rounds_the_result_alone(norm):
+    """A mean of 300.7 would be 300 if it were rounded to bfloat16."""
+    norm.mean.set_value(jnp.full(5, 300.7))
+    norm.var.set_value(jnp.full(5, 1.0))
+    evaluating = nnx.view(norm, use_running_average=True)
+    evaluating.dtype = jnp.bfloat16
+    y = evaluating(jnp.full((1, 1, 1, 5), 300.0))
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), affine(norm, np.full((1, 1, 1, 5), 300.0), 300.7, 1.0), rtol=0.01)
+
+
+def test_keys_are_those_of_flax():
+    ours, theirs = layers.Keys(jax.random.key(7)), nnx.Rngs(jax.random.key(7))
+    for _ in range(3):
+        assert (jax.random.key_data(ours.params()) == jax.random.key_data(theirs.params())).all()
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_convolutions_start_as_he_et_al_say(groups):
+    kernel = np.asarray(layers.conv(64, 512, 3, groups=groups, dtype=jnp.float32, rngs=nnx.Rngs(0)).kernel[...])
+    assert kernel.shape == (3, 3, 64 // groups, 512)
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 512)), rtol=0.02)
+    np.testing.assert_allclose(kernel.mean(), 0, atol=1e-3)
+
+
+def test_the_classifier_starts_as_pytorchs():
+    kernel = np.asarray(layers.classifier(400, 50, rngs=nnx.Rngs(0)).kernel[...])
+    np.testing.assert_allclose(np.abs(kernel).max(), 1 / 20, rtol=1e-3)
+    np.testing.assert_allclose(kernel.std(), 1 / 20 / np.sqrt(3), rtol=0.02)
+
+
+def test_the_average_of_bfloat16_is_float32():
+    x = jnp.full((1, 64, 64, 1), 1.0078125, jnp.bfloat16)
+    average = layers.global_average(x)
+    assert (average.dtype, float(average[0, 0])) == (jnp.float32, 1.0078125)
