@@ -97,20 +97,26 @@ def test_operations_are_applied_in_their_slots_order(photo_batch):
 def test_zero_draws_and_a_switched_off_member_change_nothing(policy, photo_batch):
     draws = policy.sample(jax.random.key(0), 16, (32, 32))
     zeros = jax.tree.map(jnp.zeros_like, draws)
-    np.testing.assert_array_equal(policy.apply(photo_batch, zeros)[0], photo_batch)
     apply = jax.jit(Chain((Member("policy", policy, until_step=5),)).apply)
+    np.testing.assert_array_equal(apply(photo_batch, {"policy": zeros}, 4)[0], photo_batch)
     assert (apply(photo_batch, {"policy": draws}, 4)[0] != photo_batch).any()
     np.testing.assert_array_equal(apply(photo_batch, {"policy": draws}, 5)[0], photo_batch)
 
 
+def test_jit_equals_eager(photo_batch):
+    policy = TrivialAugment()
+    draws = policy.sample(jax.random.key(7), 16, (32, 32))
+    jitted = jax.jit(policy.sample, static_argnums=(1, 2))(jax.random.key(7), 16, (32, 32))
+    jax.tree.map(np.testing.assert_array_equal, jitted, draws)
+    eager = policy.apply(photo_batch, draws)
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(policy.apply)(photo_batch, draws), eager)
+
+
 @pytest.mark.parametrize("policy", [RandAugment(), TrivialAugment()])
-def test_jitted_one_by_one_and_sharded_batches_are_the_same(policy, photo_batch):
-    sample = jax.jit(policy.sample, static_argnums=(1, 2))
-    draws = sample(jax.random.key(7), 16, (32, 32))
-    jax.tree.map(np.testing.assert_array_equal, draws, policy.sample(jax.random.key(7), 16, (32, 32)))
+def test_one_by_one_and_sharded_batches_are_the_same(policy, photo_batch):
+    draws = policy.sample(jax.random.key(7), 16, (32, 32))
     apply = jax.jit(policy.apply)
-    expected = np.asarray(policy.apply(photo_batch, draws)[0])
-    np.testing.assert_array_equal(apply(photo_batch, draws)[0], expected)
+    expected = np.asarray(apply(photo_batch, draws)[0])
     for i in range(16):
         one = jax.tree.map(lambda drawn: drawn[i : i + 1], draws)  # noqa: B023
         np.testing.assert_array_equal(apply(photo_batch[i : i + 1], one)[0][0], expected[i])
