@@ -13,43 +13,13 @@ The ratios are what counts: they are between figures of one run on one core.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shlex
 import statistics
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-BATCH = 128
+from benchmarks.one_core import BATCH, images_of, measure, median_ratio, provenance, run_on_one_core
+
 SIGMA = 0.3
-
-
-def use_one_core() -> int:
-    """Pins this process, before anything starts threads; returns the core, or -1 where that can't be done."""
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    if not hasattr(os, "sched_setaffinity"):
-        return -1
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
-
-
-def images_of(dataset: str, data_dir: str, num_images: int) -> Any:
-    """A named training set, or random pixels."""
-    import numpy as np
-
-    from softaug_jax.data.sources import Arrays, load
-
-    if dataset != "random":
-        return load(dataset, "train", data_dir)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (num_images, 32, 32, 3), dtype=np.uint8)
-    return Arrays(images, rng.integers(0, 10, num_images).astype(np.int32))
 
 
 def our_pipelines(arrays: Any) -> dict[str, Iterator[Any]]:
@@ -134,80 +104,23 @@ def _numpy_batches(dataset: PerImage) -> Iterator[Any]:
             yield np.stack(images), np.array(labels), np.array(visibility)
 
 
-def rate(batches: Iterator[Any], seconds: float) -> float:
-    """Images per second over about so many seconds."""
-    next(batches)
-    count, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
-        next(batches)
-        count += BATCH
-    return count / elapsed
-
-
-def measure(pipelines: dict[str, Iterator[Any]], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Rates of each pipeline, one a round, taken in turn."""
-    rates: dict[str, list[float]] = {name: [] for name in pipelines}
-    for round_number in range(rounds + 1):
-        for name, batches in pipelines.items():
-            seen = rate(batches, seconds)
-            if round_number:  # the first one warms up
-                rates[name].append(seen)
-    return rates
-
-
 def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     """Measures, prints the table and returns the record."""
-    import importlib.metadata
-
-    from softaug_jax.train.summary import commit
-
     arrays = images_of(options.dataset, options.data_dir, options.images)
     peer, peer_batches = per_image_pipeline(arrays)
     rates = measure({**our_pipelines(arrays), peer: peer_batches}, options.rounds, options.seconds)
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    ratio = {
-        name: statistics.median(a / b for a, b in zip(rates[name], rates[peer], strict=True))
-        for name in ("host", "host+pixels")
-    }
+    ratio = {name: median_ratio(rates[name], rates[peer]) for name in ("host", "host+pixels")}
     print(f"one core ({core}), batches of {BATCH}, {options.dataset} images, median of {options.rounds} rounds")
-    for name, value in median.items():
+    for name, values in rates.items():
         times = f"{ratio[name]:6.1f} x" if name in ratio else ""
-        print(f"  {name:52s} {value:10,.0f} images/s  {times}")
-    packages = [p for p in ("jax", "tensorflow-cpu", "torch", "numpy", "pillow") if installed(p)]
+        print(f"  {name:52s} {statistics.median(values):10,.0f} images/s  {times}")
     return {
-        "command": shlex.join(["python", "-m", "benchmarks.input_pipeline", *sys.argv[1:]]),
-        "dataset": options.dataset,
-        "batch_size": BATCH,
-        "rounds": options.rounds,
         "images_per_second": rates,
         "ratio_to_per_image": ratio,
         "peer": peer,
-        "machine": f"{platform.machine()}, one of {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
+        **provenance("benchmarks.input_pipeline", options, ("jax", "tensorflow-cpu", "torch", "numpy", "pillow")),
     }
 
 
-def installed(package: str) -> bool:
-    import importlib.metadata
-
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="random", choices=["random", "cifar10", "cifar100"])
-    parser.add_argument("--data_dir", default="", help="where a named data set is prepared")
-    parser.add_argument("--images", type=int, default=50_000, help="how many random images")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each pipeline, each round")
-    parser.add_argument("--json", default="", help="where to write the record")
-    arguments = parser.parse_args()
-    record = main(arguments, use_one_core())
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n")
+    run_on_one_core(__doc__, main)

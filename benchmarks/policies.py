@@ -14,18 +14,11 @@ The ratios are what counts: they are between figures of one run on one core.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shlex
 import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from benchmarks.input_pipeline import BATCH, images_of, installed, measure, use_one_core
+from benchmarks.one_core import BATCH, images_of, installed, measure, median_ratio, provenance, run_on_one_core
 
 
 def ours(policy: Any, images: Any) -> Iterator[Any]:
@@ -129,10 +122,7 @@ def torchvision_batches(name: str, images: Any) -> Iterator[Any]:
 
 def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     """Measures, prints the table and returns the record."""
-    import importlib.metadata
-
     from softaug_jax.augment import RandAugment, TrivialAugment
-    from softaug_jax.train.summary import commit
 
     images = images_of(options.dataset, options.data_dir, options.images).images
     pipelines: dict[str, Iterator[Any]] = {}
@@ -143,7 +133,7 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
             pipelines[f"{name} torchvision"] = torchvision_batches(name, images)
     rates = measure(pipelines, options.rounds, options.seconds)
     ratio = {
-        name: statistics.median(a / b for a, b in zip(rates[f"{name.split()[0]} ours"], rates[name], strict=True))
+        name: median_ratio(rates[f"{name.split()[0]} ours"], rates[name])
         for name in pipelines
         if not name.endswith("ours")
     }
@@ -151,30 +141,12 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     for name, values in rates.items():
         times = f"ours is {ratio[name]:5.1f} x as fast" if name in ratio else ""
         print(f"  {name:28s} {statistics.median(values):10,.0f} images/s  {times}")
-    packages = [p for p in ("jax", "torch", "torchvision", "numpy", "pillow") if installed(p)]
     return {
-        "command": shlex.join(["python", "-m", "benchmarks.policies", *sys.argv[1:]]),
-        "dataset": options.dataset,
-        "batch_size": BATCH,
-        "rounds": options.rounds,
         "images_per_second": rates,
         "ratio_ours_to": ratio,
-        "machine": f"{platform.machine()}, one of {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
+        **provenance("benchmarks.policies", options, ("jax", "torch", "torchvision", "numpy", "pillow")),
     }
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="random", choices=["random", "cifar10", "cifar100"])
-    parser.add_argument("--data_dir", default="", help="where a named data set is prepared")
-    parser.add_argument("--images", type=int, default=50_000, help="how many random images")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each, each round")
-    parser.add_argument("--json", default="", help="where to write the record")
-    arguments = parser.parse_args()
-    record = main(arguments, use_one_core())
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n")
+    run_on_one_core(__doc__, main)
