@@ -29,8 +29,11 @@ def test_one_device_equals_eight(loader):
     np.testing.assert_allclose(eight, one, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("arg", ["method=cutmix", "method=mixup", "method=online_label_smoothing"])
-def test_one_device_equals_eight_where_examples_meet(arg):
+METHODS = ["method=cutmix", "method=mixup", "method=online_label_smoothing", "policy=randaugment"]
+
+
+@pytest.mark.parametrize("arg", METHODS)
+def test_one_device_equals_eight_with_methods_and_policies(arg):
     chosen = config(arg=arg, optimizer__learning_rate=0.001)
     one_state, one = train(chosen, 20, devices=1)
     eight_state, eight = train(chosen, 20, devices=8)
