@@ -6,25 +6,34 @@ python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from softaug_jax.checks import UsageError
 from softaug_jax.report.runs import read
+from softaug_jax.run_files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def record(workdir: str, results: Path) -> Path:
-    """Writes the run's summary as a record and returns its path."""
+def record(workdir: str | Path, results: Path, label: str | None = None, **more: Any) -> Path:
+    """Writes the run's summary as a record and returns its path.
+
+    Args:
+      workdir: of the finished run.
+      results: folder of the records.
+      label: first words of the file's name; None: the config's name.
+      **more: further fields of the record, or others for those of the summary.
+    """
     run = read(workdir)
     if run.summary is None:
         raise UsageError(f"{workdir} is not finished: only finished runs are recorded.")
     s = run.summary
     results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{s['config']}-{s['model']}-{s['epochs']}ep-seed{s['seed']}-{s['device'].replace(' ', '-')}.json"
-    path.write_text(json.dumps({**s, "settings": run.config}, indent=2) + "\n")
+    what = f"{label or s['config']}-{s['model']}-{s['epochs']}ep-seed{s['seed']}"
+    path = results / f"{what}-{s['device'].replace(' ', '-')}.json"
+    write_json(path, {**s, **more, "settings": run.config})
     return path
 
 

@@ -159,16 +159,21 @@ def cells(
     for dataset in datasets:
         if dataset not in chosen.models:
             raise ValueError(f"--dataset={dataset} is not in {table}. Choose from {', '.join(chosen.models)}.")
-    rows = _rows(table, chosen.rows, methods)
+    rows = pick(table, chosen.rows, methods)
     return [
-        _cell(row, dataset, model)
+        cell(row, dataset, model)
         for dataset in datasets or chosen.default_datasets
         for model in models or chosen.models[dataset]
         for row in rows
     ]
 
 
-def _rows(table: str, rows: tuple[Row, ...], methods: Collection[str]) -> tuple[Row, ...]:
+def pick(table: str, rows: tuple[Row, ...], methods: Collection[str]) -> tuple[Row, ...]:
+    """Those of a table's rows that are wanted, by name or slug, case aside; none wanted: all.
+
+    Raises:
+      ValueError: if a name is unknown.
+    """
     named = {name.lower(): row for row in rows for name in (row.name, row.slug)}
     for method in methods:
         if method.lower() not in named:
@@ -178,7 +183,8 @@ def _rows(table: str, rows: tuple[Row, ...], methods: Collection[str]) -> tuple[
     return tuple(row for row in rows if not methods or row in wanted)
 
 
-def _cell(row: Row, dataset: str, model: str) -> Cell:
+def cell(row: Row, dataset: str, model: str) -> Cell:
+    """The row on a network and a data set, with the key of the paper's number where it has one."""
     key = None
     if row.table is not None and model in _PAPER_HAS[row.table].get(dataset, ()):
         key = PaperKey(row.table, _PAPER_DATASETS[dataset], _PAPER_MODELS[model], row.name)

@@ -20,6 +20,7 @@ class Child:
     """
 
     def __init__(self) -> None:
+        self.timed_out = False  # whether the last one was stopped because its time was up
         self.signal: signal.Signals | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: deque[int] = deque()
@@ -35,13 +36,23 @@ class Child:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def run(self, command: Sequence[str]) -> int:
-        """Runs a program to its end; returns its exit code. After a signal nothing is started any more."""
+    def run(self, command: Sequence[str], seconds: float | None = None) -> int:
+        """Runs a program to its end; returns its exit code. After a signal nothing is started any more.
+
+        With `seconds`, a program that still runs then gets SIGTERM, on which main.py saves, and is waited for.
+        """
+        self.timed_out = False
         if self.signal is not None:
             return 0
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
         self._deliver()  # what came while it was being started
-        code = self._process.wait()
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.timed_out = True
+            if self.signal is None:  # a second signal would be taken as "at once"
+                self._process.send_signal(signal.SIGTERM)
+            code = self._process.wait()
         self._process = None
         return code
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from softaug_jax.checks import UsageError
 
@@ -47,22 +47,44 @@ def fail(message: str, code: int = 2) -> None:
     sys.exit(code)
 
 
+def config_of(options: Sequence[str]) -> ConfigDict:
+    """The config that main.py has when it is given these options: --config and fields of it.
+
+    Raises:
+      UsageError: if an option is not understood, or a field is unknown or of another type.
+    """
+    values, argv = flags.FlagValues(), ["main.py", *options]
+    config_flags.DEFINE_config_file("config", None, flag_values=values, lock_config=True, sys_argv=argv)
+    _read(values, argv)
+    return values["config"].value
+
+
+def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parses the command line into `values`, and the config with it."""
+    try:
+        rest = values(argv)
+        if values["config"].value is not None:
+            values["config"].value.to_dict()  # raises OSError if the file could not be read
+    except (AttributeError, KeyError) as error:  # ml_collections names the field, and the one that may be meant
+        what = str(error.args[0]).replace("\\n", " ").replace("\\", "").strip("'")
+        raise UsageError("unknown field in --config: " + what) from None
+    except OSError as error:
+        raise UsageError(f"--config can't be read: {_origin(error)}.") from None
+    except (flags.Error, ValueError, TypeError) as error:
+        wrapped = "Error whilst parsing config file" in str(error)
+        raise UsageError(str(_origin(error) if wrapped else error)) from None
+    if len(rest) > 1:
+        raise UsageError(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
+
+
 def _parse(argv: list[str]) -> list[str]:
     try:
-        rest = flags.FLAGS(argv)
-        if flags.FLAGS.config is not None:
-            flags.FLAGS.config.to_dict()  # raises OSError if the file could not be read
-    except (AttributeError, KeyError) as error:  # ml_collections names the field, and the one that may be meant
-        fail("unknown field in --config: " + str(error.args[0]).replace("\\n", " ").replace("\\", "").strip("'"))
-    except OSError as error:
-        fail(f"--config can't be read: {_origin(error)}.")
-    except (flags.Error, ValueError, TypeError) as error:
-        fail(str(_origin(error)) if "Error whilst parsing config file" in str(error) else str(error))
-    if len(rest) > 1:
-        fail(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
+        _read(flags.FLAGS, argv)
+    except UsageError as error:
+        fail(str(error))
     if flags.FLAGS.config is None:
         fail("--config is missing. Name a file, for example --config=configs/digits_sa.py.")
-    return rest
+    return argv[:1]
 
 
 def _origin(error: BaseException) -> BaseException:

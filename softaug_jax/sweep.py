@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +56,7 @@ class Job(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the sweep; returns 0 if all of it is finished, 1 if a run failed, 128 + the signal that stopped it."""
     words = list(sys.argv[1:] if argv is None else argv)
-    head, extra = _split(words)
+    head, extra = split_words(words)
     args, unknown = (parser := _parser()).parse_known_args(head)
     if unknown:
         parser.error(
@@ -109,7 +109,7 @@ def _words(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(f"{text!r} can't be read as options: {str(error).lower()}") from None
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
     """What is before and after the first --."""
     at = words.index("--") if "--" in words else len(words)
     return words[:at], words[at + 1 :]
@@ -121,9 +121,7 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
     Raises:
       UsageError: if there is none, an option can't be used, or a workdir holds a run of other epochs.
     """
-    for option in extra:
-        if (name := "--" + option.partition("=")[0].lstrip("-")) in TAKEN:
-            raise UsageError(f"{option!r} after -- can't be set: {TAKEN[name]}.")
+    check_extra(extra, TAKEN)
     if args.sbatch and args.runner != "slurm":
         raise UsageError(f"--sbatch={shlex.join(args.sbatch)} is for --runner=slurm: add that, or leave it out.")
     chosen = cells(args.table, args.dataset, args.model, args.method)
@@ -133,15 +131,23 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
         raise UsageError(f"Nothing of {args.table} that was asked for can be trained here: {'; '.join(reasons)}.")
     if reasons:
         print(f"{len(chosen) - len(trainable)} rows are left out: {'; '.join(reasons)}.", file=sys.stderr)
-    jobs = [_job(cell, seed, args, extra) for seed in range(args.seeds) for cell in trainable]
+    jobs = [make_job(cell, seed, args.epochs, args.out, extra) for seed in range(args.seeds) for cell in trainable]
     for job in jobs:
         _check_epochs(job, args)
     return jobs
 
 
-def _job(cell: Cell, seed: int, args: argparse.Namespace, extra: Sequence[str]) -> Job:
-    workdir = args.out / cell.dataset / cell.model / cell.slug / f"seed{seed}"
-    config = f"--config=configs/{cell.config}.py:{cell.argument(args.epochs, seed)}"
+def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
+    """Raises UsageError if an option that is passed on is one that the command itself decides."""
+    for option in extra:
+        if (name := "--" + option.partition("=")[0].lstrip("-")) in taken:
+            raise UsageError(f"{option!r} after -- can't be set: {taken[name]}.")
+
+
+def make_job(cell: Cell, seed: int, epochs: int | None, out: Path, extra: Sequence[str]) -> Job:
+    """The run of a cell with a seed, in its workdir below `out`."""
+    workdir = out / cell.dataset / cell.model / cell.slug / f"seed{seed}"
+    config = f"--config=configs/{cell.config}.py:{cell.argument(epochs, seed)}"
     return Job(cell, workdir, [sys.executable, "main.py", config, f"--workdir={workdir}", *extra])
 
 
@@ -179,7 +185,7 @@ def run(jobs: Sequence[Job], missing: Sequence[Job], command: str) -> int:
                 return 128 + child.signal if child.signal else 1
             if code:
                 failed.append(f"{job.name} (exit code {code})")
-    return _outcome(len(jobs), failed, "are finished", command)
+    return outcome(len(jobs), failed, "are finished", command)
 
 
 def _time_left(jobs: Iterable[Job], left: Sequence[Job]) -> str:
@@ -193,8 +199,15 @@ def _time_left(jobs: Iterable[Job], left: Sequence[Job]) -> str:
     if not seconds:
         return ""
     known = [seconds.get((job.cell.dataset, job.cell.model), seconds[()]) for job in left]
-    minutes = round(sum(sum(values) / len(values) for values in known) / 60)
-    return f", about {minutes // 60} h {minutes % 60:02d} min left" if minutes >= 60 else f", about {minutes} min left"
+    return f", about {spoken(sum(sum(values) / len(values) for values in known))} left"
+
+
+def spoken(seconds: float) -> str:
+    """A duration in hours and minutes, or one under two minutes in seconds."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def sbatch_command(job: Job, options: Sequence[str]) -> list[str]:
@@ -217,10 +230,11 @@ def submit(missing: Sequence[Job], args: argparse.Namespace) -> int:
             failed.append(f"{job.name} ({' '.join(done.stderr.split()) or f'sbatch: exit code {done.returncode}'})")
         else:
             print(f"{done.stdout.strip()}  {job.name}", flush=True)
-    return _outcome(len(missing), failed, "are submitted", "the same command")
+    return outcome(len(missing), failed, "are submitted", "the same command")
 
 
-def _outcome(total: int, failed: Sequence[str], done: str, command: str) -> int:
+def outcome(total: int, failed: Sequence[str], done: str, command: str) -> int:
+    """Says at the end what failed, and how to try again; returns the exit code."""
     if not failed:
         print(f"\n{total} of {total} {done}.")
         return 0

@@ -53,18 +53,27 @@ def _settings(first: Run, second: Run) -> str:
     return f"They differ in {shown}." if differ else "They differ in name only."
 
 
+def noise_limit(first: Sequence[Run], second: Sequence[Run]) -> float:
+    """How large a difference in top-1 error must be, at 95 %, to be more than noise.
+
+    Over seeds, where both have several; else binomial on the test images, to which the choice of seed adds.
+    """
+    _, error = _mean_difference("top1_error", first, second)
+    if error is not None:
+        return t_quantile(len(first) + len(second) - 2) * error
+    means = [mean_and_error([run.results["top1_error"] for run in members])[0] for members in (first, second)]
+    return 1.96 * binomial_noise(means, [first[0].results["num_test"]] * 2)
+
+
 def _noise(first: Sequence[Run], second: Sequence[Run]) -> str:
     """How large a top-1 difference must be, at 95 %, and whether this one is."""
     change, error = _mean_difference("top1_error", first, second)
-    num_test = first[0].results["num_test"]
+    limit = noise_limit(first, second)
     if error is not None:
-        limit = t_quantile(len(first) + len(second) - 2) * error
         why = f"at 95 % over {len(first)} and {len(second)} seeds"
         counted = ""
     else:
-        means = [mean_and_error([run.results["top1_error"] for run in members])[0] for members in (first, second)]
-        limit = 1.96 * binomial_noise(means, [num_test, num_test])
-        why = f"binomial at 95 % on {num_test:,} test images, to which the choice of seed adds"
+        why = f"binomial at 95 % on {first[0].results['num_test']:,} test images, to which the choice of seed adds"
         counted = "One seed each: " if len(first) == len(second) == 1 else "One seed in one of them: "
     verdict = "within noise" if abs(change) <= limit else "larger than that"
     text = f"top-1 differences under about {100 * limit:.2f} points are within noise ({why}); this one is {verdict}."

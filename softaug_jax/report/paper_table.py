@@ -142,14 +142,15 @@ def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
         keys = [key for key in ("top1_error", "nll", "ece") if runs and all(key in run.results for run in runs)]
         figures = {key: mean_and_error([run.results[key] for run in runs]) for key in keys}
         base = lines[0] if lines else None
-        paper = _paper(cell)
+        paper = paper_figure(cell)
         paper_change = difference(base.paper, paper) if base and base.paper and paper else None
         change = difference(base.figures["top1_error"], figures["top1_error"]) if base and base.runs and runs else None
         lines.append(Line(cell, runs, paper, paper_change, figures, change))
     return lines
 
 
-def _paper(cell: Cell) -> Figure | None:
+def paper_figure(cell: Cell) -> Figure | None:
+    """The paper's top-1 error, a fraction; None where it has none."""
     if cell.paper is None:
         return None
     found = lookup(cell.paper.dataset, cell.paper.model, cell.paper.method, table=cell.paper.table)
