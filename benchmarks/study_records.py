@@ -1,0 +1,42 @@
+"""What the study has measured: its records as runs, which row each belongs to, and how long a run will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks import study_lists
+from benchmarks.study_lists import Entry
+from softaug_jax.report.placing import Placed, place
+from softaug_jax.report.runs import Run
+from softaug_jax.run_files import read_history, read_json
+from softaug_jax.sweep import Job
+
+
+def read(folders: Iterable[Path]) -> list[Run]:
+    """The records in the folders, as runs; files that are no records of runs are passed over."""
+    contents = {path: read_json(path) for folder in folders for path in sorted(folder.glob("*.json"))}
+    return [Run(path, record["settings"], [], record) for path, record in contents.items() if "settings" in record]
+
+
+def sort(entries: Sequence[Entry], runs: Sequence[Run], extra: Sequence[str]) -> Placed:
+    """Puts the runs into the entries; those of the entries' data set and networks that are of no list are strays."""
+    every = {entry[:4]: entry for entry in entries}
+    for dataset, model in dict.fromkeys(entry[:2] for entry in entries):
+        for name in study_lists.LISTS:
+            for entry in study_lists.entries(name, dataset, model, extra=extra):
+                every.setdefault(entry[:4], entry)
+    asked = {entry[:2] for entry in entries}
+    return place(list(every.values()), [run for run in runs if (run.summary["dataset"], run.summary["model"]) in asked])
+
+
+def seconds_of(job: Job, runs: Iterable[Run], epochs: int, device: tuple[str, int]) -> float | None:
+    """How long what is left of a run should take, by the runs of its network on such a device; None: none is known."""
+    took = [
+        max(run.summary["wall_seconds"], run.summary.get("study", {}).get("process_seconds", 0.0))
+        for run in runs
+        if (run.summary["model"], run.summary["epochs"]) == (job.cell.model, epochs)
+        and (run.summary["device"], run.summary["num_devices"]) == device
+    ]
+    done = max((row["epoch"] for row in read_history(job.workdir / "metrics.jsonl")), default=0.0) / epochs
+    return sum(took) / len(took) * (1.0 - done) if took else None
