@@ -11,13 +11,15 @@ from softaug_jax.report.placing import Placed
 from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.report.style import GREY, color, drawing, marker
 
+# By line: its label, and the number of its colour and marker. Target and weight at k = 2 is one line in two panels.
+CURVES = {k: (f"$k$ = {k:g}", number) for number, k in enumerate((1.0, 2.0, 3.0, 4.0))}
 MODES = {
-    "target_and_weight": "target and weight",
-    "target": "target only",
-    "weight": "weight only",
-    "none": "none: hard targets",
+    "target_and_weight": ("target and weight", 1),
+    "target": ("target only", 4),
+    "weight": ("weight only", 5),
+    "none": ("none: hard targets", 6),
 }
-KS = (1.0, 2.0, 3.0, 4.0)
+SMOOTHING = {"smoothing": ("label smoothing", 7)}
 
 
 class Point(NamedTuple):
@@ -51,7 +53,7 @@ def _panels(rows: dict[Entry, Any], epochs: int) -> tuple[list[Point], list[Poin
         config, reduction = entry.build(epochs), difference(error, base)
         soften, sigma = config.soften, config.augment.sigma
         if config.augment.crop == "hard":
-            smoothing += [Point("label smoothing", 1 - soften.p_max, reduction)] if soften.mode != "none" else []
+            smoothing += [Point("smoothing", 1 - soften.p_max, reduction)] if soften.mode != "none" else []
             continue
         if soften.mode == "target_and_weight":
             curves.append(Point(soften.k, sigma, reduction))
@@ -62,9 +64,9 @@ def _panels(rows: dict[Entry, Any], epochs: int) -> tuple[list[Point], list[Poin
 
 def _draw(path: Path, curves: list[Point], modes: list[Point], smoothing: list[Point]) -> None:
     with drawing(path, 7.6, 3.3, ncols=3, sharey=True, gridspec_kw={"width_ratios": (3, 3, 2)}) as (_, axes):
-        _lines(axes[0], curves, {k: f"$k$ = {k:g}" for k in KS}, 0)
-        _lines(axes[1], modes, MODES, len(KS))
-        _lines(axes[2], smoothing, {"label smoothing": "label smoothing"}, 8)
+        _lines(axes[0], curves, CURVES)
+        _lines(axes[1], modes, MODES)
+        _lines(axes[2], smoothing, SMOOTHING)
         axes[0].set(title="Target and weight softened", ylabel="Error reduction (points)")
         axes[1].set_title("What is softened, $k$ = 2")
         axes[2].set(title="Hard crop, smoothed", xlabel=r"Label smoothing $\alpha$")
@@ -74,10 +76,10 @@ def _draw(path: Path, curves: list[Point], modes: list[Point], smoothing: list[P
         axes[2].set_xlim(0, 0.33)
 
 
-def _lines(axes: Any, points: Sequence[Point], labels: dict[Any, str], first: int) -> None:
-    """A line for each label that has points; zero is the baseline. Bars are standard errors over the seeds."""
+def _lines(axes: Any, points: Sequence[Point], styles: dict[Any, tuple[str, int]]) -> None:
+    """A line for each style that has points; zero is the baseline. Bars are standard errors over the seeds."""
     axes.axhline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="baseline")
-    for number, (name, label) in enumerate(labels.items(), start=first):
+    for name, (label, number) in styles.items():
         line = sorted((point.at, *point.reduction) for point in points if point.line == name)
         if line:
             at, mean, error = zip(*line, strict=True)

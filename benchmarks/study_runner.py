@@ -97,7 +97,7 @@ class Runner:
             self.too_long += [needed] if needed is not None else []
             return False
         number = [each for _, each in self.plan.jobs].index(job) + 1
-        about = f"takes about {spoken(needed)}" if needed is not None else "the first of its network here"
+        about = f"takes about {spoken(needed)}" if needed is not None else "time not known yet"
         print(f"\n[{number}/{len(self.plan.jobs)}] {job.name}, {about}; {spoken(left)} left", flush=True)
         return True
 
