@@ -16,7 +16,8 @@ from softaug_jax.sweep import Job
 def read(folders: Iterable[Path]) -> list[Run]:
     """The records in the folders, as runs; files that are no records of runs are passed over."""
     contents = {path: read_json(path) for folder in folders for path in sorted(folder.glob("*.json"))}
-    return [Run(path, record["settings"], [], record) for path, record in contents.items() if "settings" in record]
+    needed = {"settings", "dataset", "model", "epochs", "seed", "top1_error"}
+    return [Run(path, each["settings"], [], each) for path, each in contents.items() if needed <= each.keys()]
 
 
 def sort(entries: Sequence[Entry], runs: Sequence[Run], extra: Sequence[str]) -> Placed:
