@@ -1,6 +1,7 @@
 """Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README to quote.
 
 python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
+python -m benchmarks.record runs/tables/cifar10/resnet8/mixup/seed0 --label=cifar10_mixup
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
+from softaug_jax.report.placing import trained
 from softaug_jax.report.runs import read
-from softaug_jax.run_files import write_json
+from softaug_jax.run_files import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,6 +35,8 @@ def record(workdir: str | Path, results: Path, label: str | None = None, **more:
     results.mkdir(parents=True, exist_ok=True)
     what = f"{label or s['config']}-{s['model']}-{s['epochs']}ep-seed{s['seed']}"
     path = results / f"{what}-{s['device'].replace(' ', '-')}.json"
+    if path.exists() and trained(read_json(path)["settings"]) != trained(run.config):
+        raise UsageError(f"{path} is the record of a run with other settings than {workdir}'s. Give --label=NAME.")
     write_json(path, {**s, **more, "settings": run.config})
     return path
 
@@ -41,9 +45,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results")
+    parser.add_argument("--label", help="first words of the record's name; default: the config's name")
     try:
         arguments = parser.parse_args()
         for folder in arguments.workdirs:
-            print(record(folder, arguments.out))
+            print(record(folder, arguments.out, arguments.label))
     except UsageError as error:
         sys.exit(f"error: {error}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 from softaug_jax.checks import UsageError
 from softaug_jax.run_files import flatten, read_history, read_json, write_json, write_whole
@@ -71,17 +70,28 @@ class MetricsLog:
         rows = [row for row in read_history(path) if row["step"] <= from_step]
         write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._file = path.open("a")
-        self._events = SummaryWriter(str(workdir.path), purge_step=from_step + 1)
+        self._events = _events(workdir.path, from_step + 1)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Writes one row; lists go to metrics.jsonl only."""
         self._file.write(json.dumps({"split": split, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            if isinstance(value, (int, float)):
+            if self._events is not None and isinstance(value, (int, float)):
                 self._events.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
         """Flushes both."""
         self._file.close()
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def _events(path: Path, purge_step: int) -> Any:
+    """A writer of TensorBoard events; None, and a line that says so, on a machine that was set up without it."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        print("tensorboardX is not installed: metrics.jsonl is written, TensorBoard events are not.", file=sys.stderr)
+        return None
+    return SummaryWriter(str(path), purge_step=purge_step)

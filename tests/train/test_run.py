@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 
 import jax
@@ -12,7 +13,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.train import loop, progress, setup, sharding
 from softaug_jax.train.checkpoint import Checkpoints
-from softaug_jax.train.workdir import Workdir
+from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main
 
 SMALL = "--config=configs/digits_sa.py:epochs=4"
@@ -134,3 +135,13 @@ def test_workdir_of_another_config_is_refused(tmp_path):
     Workdir(tmp_path).check(config(seed=1, data__dir="/elsewhere"))
     with pytest.raises(UsageError, match=r"augment.sigma: 0.3 there, 0.2 now; seed: 1 there, 0 now"):
         Workdir(tmp_path).check(config(augment__sigma=0.2))
+
+
+def test_a_machine_without_tensorboardx_loses_its_events_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    log = MetricsLog(Workdir(tmp_path), from_step=0)
+    log.write("train", 1, 0.5, {"loss": 2.0})
+    log.close()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["loss"] == 2.0
+    assert "tensorboardX is not installed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
