@@ -24,3 +24,14 @@ def test_quoted_runs_are_recorded():
     for error, name in rows:
         record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
         assert f"{100 * record['top1_error']:.2f}" == error
+
+
+def test_the_methods_figures_are_those_of_their_records():
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.M)
+    assert len(rows) == 10
+    for slug, *shown in rows:
+        path = ROOT / "benchmarks" / "results" / f"table1-cifar10-{slug}-resnet8-3ep-seed0-cpu.json"
+        record = json.loads(path.read_text())
+        figures = [100 * record["top1_error"], record["nll"], 100 * record["ece"]]
+        figures.append(100 * record["occlusion/top1_error@40%"])
+        assert [f"{value:.{digits}f}" for value, digits in zip(figures, (2, 3, 2, 2), strict=True)] == shown
