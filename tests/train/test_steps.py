@@ -14,7 +14,6 @@ from softaug_jax.train.objective import Objective
 from softaug_jax.train.schedule import Schedule
 from tests.train.helpers import config
 
-
 OBJECTIVE = Objective(config(), 10, Schedule(1437, 64, 2))
 
 
