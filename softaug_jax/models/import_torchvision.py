@@ -135,7 +135,7 @@ def _read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except Exception as error:  # foreign bytes: pickle, zip and torch each raise their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if reason.startswith("Weights only"):  # torch's own words go on to say how to load it all the same
-            reason = "it holds Python objects besides tensors, which are not loaded, since they may run code"
+            reason = "it does not read as tensors alone, and Python objects are not loaded, since they may run code"
         raise UsageError(f"{path} is damaged or not a state dict ({reason}). {fix}.") from None
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         held = f"a dict of {', '.join(map(str, list(loaded)[:5]))}" if isinstance(loaded, Mapping) else type(loaded)
