@@ -120,15 +120,19 @@ def test_dry_run_prints_commands_that_do_what_the_sweep_does(checkout, capsys):
 def test_a_signal_is_passed_on_once_and_ends_the_sweep(checkout, number):
     (checkout / "wait").touch()
     command = [sys.executable, "-m", "softaug_jax.sweep", *TWO]
+    # A suite that runs in the background inherits ignored signals, which the sweep would go on ignoring.
+    inherited = signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True, process_group=0
     )
-    for _ in range(2000):
-        if (checkout / "waiting").exists():
-            break
-        time.sleep(0.01)
-    os.killpg(process.pid, number)  # as a terminal does: to all of the group
-    out, _ = process.communicate(timeout=30)
+    signal.signal(number, inherited)
+    with process:
+        for _ in range(6000):
+            if (checkout / "waiting").exists():
+                break
+            time.sleep(0.01)
+        os.killpg(process.pid, number)  # as a terminal does: to all of the group
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert json.loads((checkout / "asked").read_text()) == [
         signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
