@@ -35,3 +35,14 @@ def test_the_methods_figures_are_those_of_their_records():
         figures = [100 * record["top1_error"], record["nll"], 100 * record["ece"]]
         figures.append(100 * record["occlusion/top1_error@40%"])
         assert [f"{value:.{digits}f}" for value, digits in zip(figures, (2, 3, 2, 2), strict=True)] == shown
+
+
+def test_the_studys_figures_are_those_of_its_records():
+    rows = re.findall(r"^\| .+ \|(( [\d.]+ \|){7}) `([\w.-]+\.json)` \|$", (ROOT / "docs/study.md").read_text(), re.M)
+    assert len(rows) == 4
+    for figures, _, name in rows:
+        record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+        occluded = [100 * record[f"occlusion/top1_error@{share}%"] for share in (20, 40, 60, 80)]
+        values = [100 * record["top1_error"], record["nll"], 100 * record["ece"], *occluded]
+        expected = [f"{value:.{digits}f}" for value, digits in zip(values, (2, 3, 2, 2, 2, 2, 2), strict=True)]
+        assert figures.replace("|", "").split() == expected
