@@ -24,7 +24,7 @@ from benchmarks.study_runner import Plan, Runner
 from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, positive
 from softaug_jax.report.placing import trained
-from softaug_jax.sweep import TAKEN, check_extra, make_job, split_words
+from softaug_jax.sweep import TAKEN, check_extra, make_job
 
 SAVES = 10  # evaluations, and checkpoints, in a run: a table needs none but the last, a crash may need one
 
@@ -32,10 +32,7 @@ SAVES = 10  # evaluations, and checkpoints, in a run: a table needs none but the
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the study; 0 if nothing failed, 1 if a run did, 128 + the signal that stopped it."""
     words = list(sys.argv[1:] if argv is None else argv)
-    head, extra = split_words(words)
-    args, unknown = (parser := _parser()).parse_known_args(head)
-    if unknown:
-        parser.error(f"{unknown[0]!r} is not understood; options of main.py come after --")
+    args, extra = (parser := _parser()).parse_with_extra(words)
     if args.hours is None and not (args.dry_run or args.table):
         parser.error("--hours is missing: how long it may run, as in --hours=0.5 (or --dry_run, or --table)")
     try:
@@ -55,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m benchmarks.study",
         description="Runs as much of the study as fits into the time given, and prints its table.",

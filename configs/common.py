@@ -67,26 +67,7 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
             "steps_per_dispatch": 0,  # device loader; 0: 64 on TPU and GPU, 1 on CPU
         }
     )
-    config.augment = ConfigDict(
-        {
-            "flip": True,
-            "policy": arg.policy,  # none, randaugment or trivialaugment
-            "policy_num_ops": 2,  # RandAugment's N
-            "policy_magnitude": 9,  # RandAugment's M, of 0 to 30
-            "crop": "hard",  # hard, soft or none
-            "pad_px": 4,  # hard crop: offsets are uniform in [-pad_px, pad_px]
-            "sigma": 0.3,  # soft crop: standard deviation of the offset, as a fraction of the longer edge
-            "rounding": "truncate",  # soft crop, to whole pixels: truncate or nearest
-            "fill": "black",  # what a crop uncovers: black, or mean for the mean colour
-            "uncropped_final_epochs": 0,
-            "erase": "none",  # none, cutout, random, or soft_random, whose visibility is 1 - the erased share
-            "cutout_px": 8 if dataset == "cifar100" else 16,  # as in its paper
-            "erase_probability": 0.5,
-            "mix": "none",  # none, mixup or cutmix
-            "mix_alpha": 1.0,  # of the Beta distribution of an image's own share
-            "mix_probability": 0.5,  # CutMix: of a batch
-        }
-    )
+    config.augment = _augmentation(dataset, arg)
     config.soften = ConfigDict({"mode": "none", "k": 2.0, "p_max": 1.0})
     config.soften.p_min = config_dict.placeholder(float)  # None: chance, 1 / num_classes
     config.loss = ConfigDict(
@@ -111,6 +92,30 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
         smooth_constantly(config, arg.smoothing)
     add_method(config, arg.method, arg.gamma)
     return config
+
+
+def _augmentation(dataset: str, arg: SimpleNamespace) -> ConfigDict:
+    """The hard crop, and what every other augmentation would have."""
+    return ConfigDict(
+        {
+            "flip": True,
+            "policy": arg.policy,  # none, randaugment or trivialaugment
+            "policy_num_ops": 2,  # RandAugment's N
+            "policy_magnitude": 9,  # RandAugment's M, of 0 to 30
+            "crop": "hard",  # hard, soft or none
+            "pad_px": 4,  # hard crop: offsets are uniform in [-pad_px, pad_px]
+            "sigma": 0.3,  # soft crop: standard deviation of the offset, as a fraction of the longer edge
+            "rounding": "truncate",  # soft crop, to whole pixels: truncate or nearest
+            "fill": "black",  # what a crop uncovers: black, or mean for the mean colour
+            "uncropped_final_epochs": 0,
+            "erase": "none",  # none, cutout, random, or soft_random, whose visibility is 1 - the erased share
+            "cutout_px": 8 if dataset == "cifar100" else 16,  # as in its paper
+            "erase_probability": 0.5,
+            "mix": "none",  # none, mixup or cutmix
+            "mix_alpha": 1.0,  # of the Beta distribution of an image's own share
+            "mix_probability": 0.5,  # CutMix: of a batch
+        }
+    )
 
 
 def add_method(config: ConfigDict, method: str, gamma: float) -> None:

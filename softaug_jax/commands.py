@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +21,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+    def parse_with_extra(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The options before the first --, and the words after it, which are main.py's."""
+        words = list(words)
+        at = words.index("--") if "--" in words else len(words)
+        args, unknown = self.parse_known_args(words[:at])
+        if unknown:
+            self.error(
+                f"{unknown[0]!r} is not understood; options of main.py come after --, as in -- --config.data.dir=DIR"
+            )
+        return args, words[at + 1 :]
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

@@ -56,12 +56,7 @@ class Job(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the sweep; returns 0 if all of it is finished, 1 if a run failed, 128 + the signal that stopped it."""
     words = list(sys.argv[1:] if argv is None else argv)
-    head, extra = split_words(words)
-    args, unknown = (parser := _parser()).parse_known_args(head)
-    if unknown:
-        parser.error(
-            f"{unknown[0]!r} is not understood; options of main.py come after --, as in -- --config.data.dir=DIR"
-        )
+    args, extra = _parser().parse_with_extra(words)
     try:
         jobs = plan(args, extra)
         missing = [job for job in jobs if not job.is_finished]
@@ -81,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m softaug_jax.sweep",
         description="Trains what is missing of a table, from a checkout.",
@@ -107,12 +102,6 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} can't be read as options: {str(error).lower()}") from None
-
-
-def split_words(words: list[str]) -> tuple[list[str], list[str]]:
-    """What is before and after the first --."""
-    at = words.index("--") if "--" in words else len(words)
-    return words[:at], words[at + 1 :]
 
 
 def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:

@@ -5,17 +5,12 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import study, study_lists, study_runner
 from softaug_jax import cli
-from softaug_jax.child import Child
-from softaug_jax.report.placing import trained
-from softaug_jax.train.validate import validate
 
 ROOT = Path(__file__).parents[1]
 TWO = ["--dataset=digits", "--model=resnet8", "--method=baseline", "--method=sa", "--epochs=60"]
@@ -113,40 +108,6 @@ def test_the_main_list_is_in_the_order_of_what_it_tells(child, capsys):
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("dataset", study_lists.DATASETS)
-def test_all_rows_build_train_different_things_and_share_slugs(dataset):
-    by_slug, by_training = {}, {}
-    for name in study_lists.LISTS:
-        for entry in study_lists.entries(name, dataset):
-            config = entry.build(100, seed=1)
-            validate(config, 1)
-            assert (config.dataset, config.model.name, config.seed) == (dataset, entry.model, 1)
-            training = json.dumps(trained(config.to_dict()), sort_keys=True)
-            assert by_slug.setdefault((entry.model, entry.slug), training) == training
-            assert by_training.setdefault(training, entry.slug) == entry.slug
-
-
-def test_the_other_lists_hold_what_they_are_to_answer():
-    configs = [entry.build(100) for entry in study_lists.entries("figure3", "cifar10")]
-    soft = [(c.soften.mode, c.augment.sigma, c.soften.k) for c in configs if c.augment.crop == "soft"]
-    sigmas = (0.1, 0.2, 0.3, 0.4, 0.5)
-    wanted = {("target_and_weight", sigma, k) for sigma in sigmas for k in (1, 2, 3, 4)}
-    wanted |= {(mode, sigma, 2) for mode in ("target", "weight", "none") for sigma in sigmas}
-    assert len(soft) == len(wanted) and set(soft) == wanted
-    hard = [c for c in configs if c.augment.crop == "hard"]
-    assert [round(1 - c.soften.p_max, 3) for c in hard] == [0, 0.05, 0.1, 0.2, 0.3]
-    first, *rest = [trained(e.build(100).to_dict()) for e in study_lists.entries("questions", "cifar10")]
-    changed = [{k: v for k, v in config.items() if first[k] != v} for config in rest]
-    assert changed == [
-        {"augment.uncropped_final_epochs": 0},
-        {"augment.sigma": 0.375},
-        {"augment.fill": "black"},
-        {"augment.rounding": "nearest"},
-        {"loss.normalize_weights": True},
-    ]
-    assert first["augment.uncropped_final_epochs"] == 4
-
-
 def test_a_run_that_would_not_end_in_the_time_left_is_not_started(child, capsys):
     argv = [*TWO, "--seeds=2", "--hours=1", "--out=out"]
     assert study.main(argv) == 0
@@ -241,24 +202,6 @@ def test_failures_are_named_a_refusal_and_a_signal_end_the_call(child, capsys):
     assert "stopped by SIGTERM; 0 of 2 are recorded. To go on: python -m benchmarks.study" in capsys.readouterr().out
 
 
-def test_a_child_whose_time_is_up_gets_sigterm_once_and_is_waited_for(tmp_path):
-    code = """
-import pathlib, signal, sys, time
-asked = []
-signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-pathlib.Path(sys.argv[1]).touch()
-while not asked:
-    time.sleep(0.01)
-time.sleep(0.2)
-pathlib.Path(sys.argv[1]).write_text(str(len(asked)))
-"""
-    with Child() as child:
-        assert child.run([sys.executable, "-S", "-c", code, str(tmp_path / "asked")], 2.0) == 0
-        assert child.timed_out and child.signal is None
-        assert (tmp_path / "asked").read_text() == "1"
-        assert child.run([sys.executable, "-c", ""], 60.0) == 0 and not child.timed_out
-
-
 def test_the_table_and_the_figure_are_of_what_is_recorded(child, capsys):
     for entry in study_lists.entries("figure3", "cifar10"):
         for seed in range(0 if entry.slug == "sa_sigma0.5_k4" else 2):
@@ -325,44 +268,3 @@ def test_a_workdir_of_another_config_is_refused_before_anything_runs(child, caps
     error = capsys.readouterr().err
     assert "was made with another config" in error and "epochs: 60 there, 30 now" in error
     assert child.started == []
-
-
-def test_planning_leaves_the_devices_to_the_runs(tmp_path):
-    code = f"""
-from benchmarks import study
-plan = study._plan(study._parser().parse_args(["--out={tmp_path}", "--epochs=30"]), [])
-study._check(plan)
-plan.missing(plan.placed())
-from jax._src import xla_bridge
-print(xla_bridge.backends_are_initialized())
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
-def test_the_whole_study_at_a_toy_size(tmp_path, monkeypatch):
-    monkeypatch.delenv("XLA_FLAGS")  # one device
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.study",
-        "--dataset=digits",
-        "--model=resnet8",
-        "--epochs=1",
-        "--seeds=1",
-    ]
-    command += [f"--out={tmp_path}", "--method=baseline", "--hours=0.1"]
-    run = lambda *more: subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    first = run()
-    assert first.returncode == 0, first.stderr
-    assert "epoch 1/1  loss" in first.stdout and "1 of 1 are recorded." in first.stdout
-    second = run("--method=SA")
-    assert second.returncode == 0, second.stderr
-    assert "main: 2 runs, 1 recorded, 1 to do" in second.stdout and second.stdout.count("epoch 1/1  loss") == 1
-    assert "[2/2] digits/resnet8/sa/seed0, takes about" in second.stdout
-    for path in (tmp_path / "records").iterdir():
-        record = json.loads(path.read_text())
-        figures = {"top1_error", "nll", "ece", "examples_per_second", "occlusion/top1_error@80%"}
-        assert figures | {"command", "commit", "device", "versions", "seed", "epochs", "settings"} <= set(record)
-        assert f"{100 * record['top1_error']:.2f}" in second.stdout.split("main, digits, 1 epochs")[1]
-    assert len(list((tmp_path / "records").iterdir())) == 2

@@ -1,0 +1,49 @@
+"""The study with nothing faked, at a toy size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_planning_leaves_the_devices_to_the_runs(tmp_path):
+    code = f"""
+from benchmarks import study
+plan = study._plan(study._parser().parse_args(["--out={tmp_path}", "--epochs=30"]), [])
+study._check(plan)
+plan.missing(plan.placed())
+from jax._src import xla_bridge
+print(xla_bridge.backends_are_initialized())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_whole_study_at_a_toy_size(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")  # one device
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.study",
+        "--dataset=digits",
+        "--model=resnet8",
+        "--epochs=1",
+        "--seeds=1",
+    ]
+    command += [f"--out={tmp_path}", "--method=baseline", "--hours=0.1"]
+    run = lambda *more: subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    first = run()
+    assert first.returncode == 0, first.stderr
+    assert "epoch 1/1  loss" in first.stdout and "1 of 1 are recorded." in first.stdout
+    second = run("--method=SA")
+    assert second.returncode == 0, second.stderr
+    assert "main: 2 runs, 1 recorded, 1 to do" in second.stdout and second.stdout.count("epoch 1/1  loss") == 1
+    assert "[2/2] digits/resnet8/sa/seed0, takes about" in second.stdout
+    for path in (tmp_path / "records").iterdir():
+        record = json.loads(path.read_text())
+        figures = {"top1_error", "nll", "ece", "examples_per_second", "occlusion/top1_error@80%"}
+        assert figures | {"command", "commit", "device", "versions", "seed", "epochs", "settings"} <= set(record)
+        assert f"{100 * record['top1_error']:.2f}" in second.stdout.split("main, digits, 1 epochs")[1]
+    assert len(list((tmp_path / "records").iterdir())) == 2
