@@ -48,25 +48,9 @@ METHODS: dict[str, dict[str, str | float]] = {
 def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     """Hard-crop training of `dataset` by the paper's CIFAR recipe (arXiv:2211.04625, section 4.3.1)."""
     config = ConfigDict()
-    config.name = name
-    config.dataset = dataset
-    config.seed = arg.seed
-    config.epochs = arg.epochs
+    add_run(config, name, dataset, arg)
     config.batch_size = 128  # global, over all devices and processes
-    config.eval_batch_size = 1000
-    config.eval_every_epochs = max(1, arg.epochs // 50)
-    config.checkpoint_every_epochs = max(1, arg.epochs // 50)
-
-    config.model = ConfigDict({"name": arg.model, "dtype": "auto"})  # auto: bfloat16 on TPU and GPU, float32 on CPU
     config.optimizer = ConfigDict({"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
-    config.data = ConfigDict(
-        {
-            "dir": "",  # "": $TFDS_DATA_DIR, else ~/tensorflow_datasets
-            "download": True,  # let TFDS download a set that is not prepared, where the network allows
-            "loader": "device",  # "device": the whole set in device memory; "tfdata": read by the host
-            "steps_per_dispatch": 0,  # device loader; 0: 64 on TPU and GPU, 1 on CPU
-        }
-    )
     config.augment = _augmentation(dataset, arg)
     config.soften = ConfigDict({"mode": "none", "k": 2.0, "p_max": 1.0})
     config.soften.p_min = config_dict.placeholder(float)  # None: chance, 1 / num_classes
@@ -92,6 +76,26 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
         smooth_constantly(config, arg.smoothing)
     add_method(config, arg.method, arg.gamma)
     return config
+
+
+def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -> None:
+    """Sets what every run has, whatever it learns."""
+    config.name = name
+    config.dataset = dataset
+    config.seed = arg.seed
+    config.epochs = arg.epochs
+    config.eval_batch_size = 1000
+    config.eval_every_epochs = max(1, arg.epochs // 50)
+    config.checkpoint_every_epochs = max(1, arg.epochs // 50)
+    config.model = ConfigDict({"name": arg.model, "dtype": "auto"})  # auto: bfloat16 on TPU and GPU, float32 on CPU
+    config.data = ConfigDict(
+        {
+            "dir": "",  # "": $TFDS_DATA_DIR, else ~/tensorflow_datasets
+            "download": True,  # let TFDS download a set that is not prepared, where the network allows
+            "loader": "device",  # "device": the whole set in device memory; "tfdata": read by the host
+            "steps_per_dispatch": 0,  # device loader; 0: 64 on TPU and GPU, 1 on CPU
+        }
+    )
 
 
 def _augmentation(dataset: str, arg: SimpleNamespace) -> ConfigDict:

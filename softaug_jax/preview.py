@@ -5,6 +5,7 @@ python -m softaug_jax.preview --config=configs/cifar10_sa.py [--out=preview.png]
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,39 @@ import jax.numpy as jnp
 import numpy as np
 
 from softaug_jax.checks import UsageError
+from softaug_jax.data.info import DatasetInfo
 from softaug_jax.report import figures
 
 NUM_IMAGES = 32
 
 
-def write_preview(path: Path, config: Any, parts: Any, feed: Any, key: jax.Array) -> None:
-    """Draws the first training images as the network will see them, with v, the label's target p and the weight w."""
-    batch = {name: values[:NUM_IMAGES] for name, values in feed.batch(key, 0).items()}
-    images, visibility, share = parts.chain.augment(batch, jax.random.fold_in(key, 0))
+def write_preview(path: Path, parts: Any, feed: Any, key: jax.Array) -> None:
+    """Draws the first training batch as the network will see it; `key` is the run's."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parts.task.preview(path, parts, feed.batch(key, 0), jax.random.fold_in(key, 0))
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error.strerror}. Name another file.") from None
+
+
+def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
+    """Draws the batch's first images, each with v, the label's target p and the weight w."""
+    batch = {name: values[:NUM_IMAGES] for name, values in batch.items()}
+    seen = parts.chain.augment(batch, key)
     labels = batch["label"]
-    targets, weights = parts.objective.soften(labels, visibility, share, parts.objective.initial_memory())
+    targets, weights = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
     confidence = jnp.take_along_axis(targets, labels[:, None], axis=1)[:, 0]
-    pixels = np.asarray(images) * (255.0 * np.asarray(parts.info.std)) + 255.0 * np.asarray(parts.info.mean)
     names = [parts.info.class_names[label] for label in np.asarray(labels)]
     captions = [
         f"{name}\nv {v:.2f}  p {t:.2f}  w {w:.2f}"
-        for name, v, t, w in zip(names, *map(np.asarray, (visibility, confidence, weights)), strict=True)
+        for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, weights)), strict=True)
     ]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figures.image_grid(path, np.clip(pixels, 0, 255), captions)
-    except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}. Name another file.") from None
+    figures.image_grid(path, _pixels(seen.images, parts.info), captions)
+
+
+def _pixels(images: jax.Array, about: DatasetInfo) -> np.ndarray:
+    """Normalised images [..., C] as they are shown, in 0 to 255."""
+    return np.clip(np.asarray(images) * (255.0 * np.asarray(about.std)) + 255.0 * np.asarray(about.mean), 0, 255)
 
 
 def main(config: Any, out: str) -> None:
@@ -48,7 +59,7 @@ def main(config: Any, out: str) -> None:
     train = sources.load(config.dataset, "train", config.data.dir, download=config.data.download)
     parts = setup.build(config, len(train.labels))
     source = feed.create(config, parts.step, parts.chain, train, parts.schedule, sharding.over())
-    write_preview(Path(out), config, parts, source, state.base_key(config.seed))
+    write_preview(Path(out), parts, source, state.base_key(config.seed))
     print(out)
 
 

@@ -25,7 +25,7 @@ def test_every_variant_builds_and_takes_one_step(name, variant):
     state = jax.jit(parts.initial_state)()
     new, sums = jax.jit(parts.step)(state, batch)
     assert int(new.step) == 1
-    assert np.isfinite(sums.loss)
+    assert np.isfinite(sums.totals["loss"])
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, new.params)
     assert all(jax.tree.leaves(moved))
 
@@ -41,10 +41,10 @@ def test_every_policy_and_method_takes_a_step_that_counts_its_error(name, varian
     images, labels = np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8, 1), np.arange(8)
     new, sums = jax.jit(parts.step)(jax.jit(parts.initial_state)(), {"image": images, "label": labels})
     assert int(new.step) == 1
-    assert np.isfinite(sums.loss) and sums.loss > 0
-    assert 0 <= sums.wrong <= sums.examples == 8
+    assert np.isfinite(sums.totals["loss"]) and sums.totals["loss"] > 0
+    assert 0 <= sums.totals["top1_error"] <= sums.examples == 8
     soft = name == "digits_sa" or variant == "method=soft_random_erasing"
-    assert (sums.visibility < 8) == soft
+    assert (sums.totals["visibility"] < 8) == soft
 
 
 CELLS = {
@@ -68,7 +68,7 @@ def test_every_cell_of_the_tables_builds_and_its_step_traces(name, argument):
     new, sums = jax.eval_shape(parts.step, state, batch)
     shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
     assert shapes(new) == shapes(state)
-    assert sums.loss.shape == ()
+    assert sums.totals["loss"].shape == ()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

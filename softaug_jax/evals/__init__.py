@@ -5,14 +5,7 @@ from softaug_jax.evals.classification import Classification
 from softaug_jax.evals.occlusion import SHARES, Occlusion, occlude, square_corners, square_side
 from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
 
-EVALUATORS = {
-    "classification": Classification,
-    "calibration": Calibration,
-    "occlusion": Occlusion,
-}
-
 __all__ = [
-    "EVALUATORS",
     "SHARES",
     "Batch",
     "Batches",

@@ -15,8 +15,8 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data import device
+from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays
-from softaug_jax.train.schedule import Schedule
 from softaug_jax.train.sharding import Shardings
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import Batch, StepSums, TrainStep

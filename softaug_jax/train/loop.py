@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
         raise UsageError(f"--workdir={workdir} has no checkpoint yet. Train there first.")
     parts, shardings = setup.build(config), sharding.over()
     state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), shardings.replicated)
-    figures = Evaluation(config, parts.info, parts.model, test, shardings).run(config.evals.final, state)
+    evaluation = Evaluation(config, parts, test, partial(_load, config, "train"), shardings)
+    figures = evaluation.run(config.evals.final, state)
     figures = {"steps": int(state.step), **figures}
     write_json(folder.path / "eval.json", figures)
     print(describe(figures))
@@ -89,7 +91,7 @@ class Training:
         self.num_test = len(test.labels)
         shardings = sharding.over()
         self.checkpoints = Checkpoints(folder.path)
-        self.evaluation = Evaluation(config, self.parts.info, self.parts.model, test, shardings)
+        self.evaluation = Evaluation(config, self.parts, test, lambda: train, shardings)
         self.feed = feed.create(config, self.parts.step, self.parts.chain, train, self.schedule, shardings)
         if self.checkpoints.latest_step() is None:
             self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
@@ -110,7 +112,7 @@ class Training:
         self.progress.say(self.headline())
         if self.step == 0:
             figure = self.folder.path / "figures" / "augmented.png"
-            write_preview(figure, self.config, self.parts, self.feed, self.state.key)
+            write_preview(figure, self.parts, self.feed, self.state.key)
         try:
             with StopRequest() as stop:
                 while self.step < self.schedule.total_steps:
@@ -132,11 +134,13 @@ class Training:
         self.log.write("train", self.step, self.position, row)
         if self.step < end:
             return
-        shown = {**row, "train_top1_error": row["top1_error"], "top1_error": None}
+        shown = {**row, "train_top1_error": row.get("top1_error"), "top1_error": None}
         last = self.step == self.schedule.total_steps
         if not last and (epoch + 1) % self.config.eval_every_epochs == 0:
             shown |= self.evaluated(self.config.evals.periodic)
         self.progress.epoch(epoch + 1, shown)
+        if (warning := self.parts.task.warning(self.config, row)) is not None:
+            self.progress.say(f"warning: {warning}")
         if last or (epoch + 1) % self.config.checkpoint_every_epochs == 0:
             self.save()
 
@@ -152,7 +156,7 @@ class Training:
             under_way.append(sums)
             while len(under_way) > (0 if self.watch.cold else READ_BEHIND):
                 totals = self.read(totals, under_way.popleft())
-                self.progress.running(_means(totals))
+                self.progress.running(totals.means)
             if self.watch.cold:  # compilation is left out of the rate
                 self.watch.restart()
             if stop.signal is not None:
@@ -161,7 +165,7 @@ class Training:
             totals = self.read(totals, sums)
         rate = self.watch.stop()
         return {
-            **_means(totals),
+            **({} if totals is None else totals.means),
             "learning_rate": float(self.learning_rate(self.step - 1)),
             **({"examples_per_second": rate} if rate else {}),
         }
@@ -233,19 +237,7 @@ class Training:
         config, s = self.config, self.schedule
         start = f"going on at step {self.step}" if self.step else "from the start"
         return (
-            f"{config.name}: {setup.method(config)}. {config.model.name}, {s.num_train} images, {s.epochs} epochs, "
-            f"{s.total_steps} steps on {jax.device_count()} x {jax.devices()[0].device_kind}; {start}, "
-            f"in {self.folder.path}"
+            f"{config.name}: {self.parts.task.describe(config)}. {config.model.name}, {s.num_train} images, "
+            f"{s.epochs} epochs, {s.total_steps} steps on {jax.device_count()} x {jax.devices()[0].device_kind}; "
+            f"{start}, in {self.folder.path}"
         )
-
-
-def _means(totals: StepSums | None) -> dict[str, float]:
-    if totals is None:
-        return {}
-    count = float(totals.examples)
-    return {
-        "loss": float(totals.loss) / count,
-        "top1_error": float(totals.wrong) / count,
-        "visibility": float(totals.visibility) / count,
-        "weight": float(totals.weight) / count,
-    }

@@ -33,7 +33,8 @@ class Progress:
     def running(self, means: dict[str, float]) -> None:
         """Shows the epoch's means so far on the bar."""
         if means and not self._bar.disable:
-            self._bar.set_postfix_str(f"loss {means['loss']:.4f}  train error {means['top1_error']:.2%}", refresh=False)
+            error = f"  train error {means['top1_error']:.2%}" if "top1_error" in means else ""
+            self._bar.set_postfix_str(f"loss {means['loss']:.4f}{error}", refresh=False)
 
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """After an epoch, or an evaluation, with its figures."""
@@ -55,6 +56,7 @@ _SHOWN = {
     "loss": ("loss", ".4f"),
     "train_top1_error": ("train error", ".2%"),
     "top1_error": ("test error", ".2%"),
+    "knn_top1_error": ("nearest-neighbour test error", ".2%"),
     "nll": ("test NLL", ".4f"),
     "ece": ("ECE", ".2%"),
     "examples_per_second": ("images/s", ",.0f"),

@@ -18,7 +18,7 @@ class TrainState(NamedTuple):
     params: Any
     batch_stats: Any
     opt_state: Any
-    memory: Any  # what the targets remember (train/objective.py), or empty
+    memory: Any  # what the objective remembers (softaug_jax/tasks), or empty
     step: jax.Array  # steps done, int32
     key: jax.Array  # base key; never changes
 

@@ -10,10 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from softaug_jax.augment import Chain
-from softaug_jax.augment.mix import partner
 from softaug_jax.models import Model
-from softaug_jax.train.objective import Objective
+from softaug_jax.tasks.protocol import Augmenter, Objective
 from softaug_jax.train.state import TrainState
 
 NETWORK = zlib.crc32(b"network")  # folded into a step's key as the chain folds its members' names
@@ -23,10 +21,7 @@ NO_STEP = jnp.iinfo(jnp.int32).max
 class StepSums(NamedTuple):
     """Sums over the examples of one or more steps, and the first step whose loss was not finite (NO_STEP if none)."""
 
-    loss: jax.Array
-    wrong: jax.Array
-    visibility: jax.Array
-    weight: jax.Array
+    totals: dict[str, jax.Array]  # loss, weight and what the objective measures
     examples: jax.Array
     first_bad_step: jax.Array
 
@@ -35,12 +30,19 @@ class StepSums(NamedTuple):
         added: StepSums = jax.tree.map(lambda a, b: a + b, self, other)
         return added._replace(first_bad_step=min(self.first_bad_step, other.first_bad_step))
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Of each total, an example's."""
+        return {name: float(total / self.examples) for name, total in self.totals.items()}
+
 
 Batch = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepSums]]
 
 
-def train_step(model: Model, chain: Chain, objective: Objective, optimizer: optax.GradientTransformation) -> TrainStep:
+def train_step(
+    model: Model, chain: Augmenter, objective: Objective, optimizer: optax.GradientTransformation
+) -> TrainStep:
     """Builds the step: augment, forward, soften, gradient, update.
 
     The batch has `image` uint8 [B, H, W, C] and `label` int32 [B], and may have draws of the chain's members under
@@ -50,36 +52,27 @@ def train_step(model: Model, chain: Chain, objective: Objective, optimizer: opta
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         labels = batch["label"]
         key = jax.random.fold_in(state.key, state.step)
-        images, visibility, share = chain.augment(batch, key, state.step)
-        softened = objective.soften(labels, visibility, share, state.memory)
+        seen = chain.augment(batch, key, state.step)
+        softened = objective.soften(labels, seen.visibility, seen.share, state.memory)
 
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            logits, batch_stats = model.train(params, state.batch_stats, images, jax.random.fold_in(key, NETWORK))
-            return objective.loss(logits, softened), (logits, batch_stats)
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+            outputs, batch_stats = model.train(params, state.batch_stats, seen.images, jax.random.fold_in(key, NETWORK))
+            return objective.loss(outputs, softened), (outputs, batch_stats)
 
-        (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (loss, (outputs, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        memory = objective.remember(state.memory, logits, labels, state.step)
+        memory = objective.remember(state.memory, outputs, labels, state.step)
+        means = {"loss": loss, **objective.measure(outputs, labels, seen), "weight": jnp.mean(softened.weights)}
         count = jnp.float32(labels.shape[0])
         sums = StepSums(
-            loss=loss * count,
-            wrong=jnp.sum(_wrong(logits, labels, share)),
-            visibility=jnp.sum(visibility),
-            weight=jnp.sum(softened.weights),
+            totals={name: mean * count for name, mean in means.items()},
             examples=count,
             first_bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step),
         )
         return TrainState(params, batch_stats, opt_state, memory, state.step + 1, state.key), sums
 
     return step
-
-
-def _wrong(logits: jax.Array, labels: jax.Array, share: jax.Array | None) -> jax.Array:
-    """Top-1 error of each example, [B]; of a mixed image, by the shares of its two classes."""
-    guess = jnp.argmax(logits, -1)
-    wrong = (guess != labels).astype(jnp.float32)
-    return wrong if share is None else share * wrong + (1.0 - share) * (guess != partner(labels))
 
 
 @jax.jit

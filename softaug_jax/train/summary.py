@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from softaug_jax.train import setup
+from softaug_jax.tasks import task_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -42,7 +42,7 @@ def summarize(config: Any, figures: dict[str, Any], **measured: Any) -> dict[str
     """What summary.json holds. Errors and ECE are fractions in [0, 1]; the final evaluation's, not the best."""
     return {
         "config": config.name,
-        "method": setup.method(config),
+        "method": task_of(config).describe(config),
         "dataset": config.dataset,
         "model": config.model.name,
         "seed": config.seed,

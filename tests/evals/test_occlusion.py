@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from softaug_jax.evals import EVALUATORS, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals import Occlusion, occlude, square_corners, square_side
 
 
 def test_the_paper_s_sides():
@@ -114,7 +114,3 @@ def test_static_mistakes_are_named(kwargs, message):
         Occlusion(brightest, [], fill=0.0, **kwargs)
     with pytest.raises(ValueError, match="side = 9"):
         square_corners(np.arange(2), seed=0, draw=0, side=9, size=(8, 8))
-
-
-def test_evaluators_are_found_by_name():
-    assert EVALUATORS["occlusion"] is Occlusion

@@ -41,7 +41,7 @@ def train(chosen: ConfigDict, steps: int, devices: int = 1, start: int = 0, stat
     losses = []
     for trained, _, sums in source.run(state, start, start + steps):
         state = trained
-        losses.append(float(sums.loss / sums.examples))
+        losses.append(sums.means["loss"])
     return state, np.array(losses)
 
 

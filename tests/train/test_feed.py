@@ -2,9 +2,10 @@ import jax
 import numpy as np
 import pytest
 
+from softaug_jax.augment import Normalize
 from softaug_jax.data import device, sources
+from softaug_jax.data.schedule import Schedule
 from softaug_jax.train import setup, sharding
-from softaug_jax.train.schedule import Schedule
 from tests.train.helpers import assert_states_equal, config, train
 
 LOADERS = ["device", "tfdata"]
@@ -116,7 +117,7 @@ def test_soft_crop_is_off_in_the_final_epochs():
     shown, after = parts.chain.apply(images, draws, last_cropped + 1)
     assert before.min() < 0.8
     np.testing.assert_array_equal(after, 1.0)
-    np.testing.assert_array_equal(shown, setup.normalization(parts.info).apply(images)[0])
+    np.testing.assert_array_equal(shown, Normalize(parts.info.mean, parts.info.std).apply(images)[0])
 
 
 def test_state_is_on_every_device_and_batch_is_split():

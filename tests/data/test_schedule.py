@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from softaug_jax.train.schedule import Schedule
+from softaug_jax.data.schedule import Schedule
 
 
 @pytest.mark.parametrize(("n", "batch"), [(1437, 64), (50_000, 128), (7, 7), (10, 3), (8, 4)])

@@ -6,28 +6,23 @@ the target serves them all.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from softaug_jax.augment.mix import mix_targets
+from softaug_jax.augment import Augmented
+from softaug_jax.augment.mix import mix_targets, partner
+from softaug_jax.data.schedule import Schedule
 from softaug_jax.losses import soft_focal_loss
 from softaug_jax.softening import soften
-from softaug_jax.train import online_smoothing
-from softaug_jax.train.schedule import Schedule
+from softaug_jax.tasks import online_smoothing
+from softaug_jax.tasks.protocol import Softened
 
 WEIGHTINGS = ("per_example", "batch_mean")
 
 
-class Softened(NamedTuple):
-    """What a batch is trained on."""
-
-    targets: jax.Array  # [B, N]
-    weights: jax.Array  # [B]
-
-
-class Objective:
+class ClassObjective:
     """What is learnt: Soft Augmentation (arXiv:2211.04625, Eqs. 4 to 6) and the methods of its Table 1."""
 
     def __init__(self, config: Any, num_classes: int, schedule: Schedule):
@@ -59,11 +54,19 @@ class Objective:
     def loss(self, logits: jax.Array, softened: Softened) -> jax.Array:
         """The batch's loss, a scalar: the mean of weight * loss."""
         targets, weights = softened
+        assert targets is not None
         if self._weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
             loss = jnp.mean(weights) * jnp.mean(soft_focal_loss(logits, targets, self._gamma))
         else:
             loss = jnp.mean(soft_focal_loss(logits, targets, self._gamma, weights))
         return loss / jnp.mean(weights) if self._normalize else loss
+
+    def measure(self, logits: jax.Array, labels: jax.Array, seen: Augmented) -> dict[str, jax.Array]:
+        """Top-1 error on the augmented images, and their visibility."""
+        return {
+            "top1_error": jnp.mean(_wrong(logits, labels, seen.share)),
+            "visibility": jnp.mean(seen.visibility),
+        }
 
     def remember(self, memory: Any, logits: jax.Array, labels: jax.Array, step: jax.Array) -> Any:
         """The memory after a step; after an epoch's last one, with the targets for the next."""
@@ -72,3 +75,10 @@ class Objective:
         memory = online_smoothing.observe(memory, logits, labels)
         ended = self._schedule.starts_epoch(step + 1)
         return jax.tree.map(lambda new, old: jnp.where(ended, new, old), online_smoothing.renew(memory), memory)
+
+
+def _wrong(logits: jax.Array, labels: jax.Array, share: jax.Array | None) -> jax.Array:
+    """Top-1 error of each example, [B]; of a mixed image, by the shares of its two classes."""
+    guess = jnp.argmax(logits, -1)
+    wrong = (guess != labels).astype(jnp.float32)
+    return wrong if share is None else share * wrong + (1.0 - share) * (guess != partner(labels))

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softaug_jax.train.objective import Objective
-from softaug_jax.train.schedule import Schedule
+from softaug_jax.augment import Augmented
+from softaug_jax.data.schedule import Schedule
+from softaug_jax.tasks.class_objective import ClassObjective
 from tests.train.helpers import config
 
 
@@ -21,7 +22,7 @@ def by_hand(logits, labels, visibility, mode, num_classes=10, k=2.0):
 
 
 def objective_of(num_classes=10, schedule=Schedule(100, 10, 2), **settings):  # noqa: B008
-    return Objective(config(**settings), num_classes, schedule)
+    return ClassObjective(config(**settings), num_classes, schedule)
 
 
 def loss_of(objective, logits, labels, visibility, share=None):
@@ -124,3 +125,15 @@ def test_online_label_smoothing_mixes_half_of_the_moving_target_in(rng):
     labels = np.array([0, 2, 1])
     softened = objective.soften(jnp.asarray(labels), jnp.ones(3), None, memory)
     np.testing.assert_allclose(softened.targets, 0.5 * np.eye(4)[labels] + 0.5 * moving[labels], rtol=1e-6)
+
+
+def test_a_mixed_images_error_is_counted_by_the_shares_of_its_two_classes():
+    logits = jnp.eye(4)[jnp.array([0, 1, 2, 3])]  # guesses 0, 1, 2, 3
+    labels, share = jnp.array([0, 0, 1, 3]), jnp.array([0.75, 0.75, 0.5, 0.5])
+    seen = Augmented(jnp.zeros((4, 8, 8, 1)), jnp.array([1.0, 0.5, 0.5, 0.0]), share)
+    # Partners' labels are 0, 0, 3, 1: the first is right in both, the second in none, the last in its own half.
+    mixed = objective_of(4).measure(logits, labels, seen)
+    np.testing.assert_allclose(mixed["top1_error"], np.mean([0.0, 1.0, 1.0, 0.5]))
+    np.testing.assert_allclose(mixed["visibility"], 0.5)
+    whole = objective_of(4).measure(logits, labels, seen._replace(share=None))
+    np.testing.assert_allclose(whole["top1_error"], np.mean([0, 1, 1, 0]))

@@ -1,0 +1,168 @@
+"""Classification: one augmented image, its label softened by what is visible, one network's logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softaug_jax import augment, models, preview
+from softaug_jax.augment import Chain, Member
+from softaug_jax.checks import UsageError, check_scalar
+from softaug_jax.crops import ROUNDINGS
+from softaug_jax.data.info import INFO, DatasetInfo
+from softaug_jax.data.schedule import Schedule
+from softaug_jax.evals import Calibration, Classification, Occlusion
+from softaug_jax.softening import MODES
+from softaug_jax.tasks.class_objective import WEIGHTINGS, ClassObjective
+from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
+
+
+def _check(config: Any, num_devices: int) -> None:
+    if config.soften.p_min is not None:
+        check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
+    elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
+        raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
+    check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
+    for share in config.evals.occlusion_shares:
+        check_scalar("config.evals.occlusion_shares", share, at_least=0, at_most=1)
+    if config.augment.mix != "none" and config.batch_size % (2 * num_devices):
+        raise UsageError(
+            f"config.augment.mix = {config.augment.mix!r} mixes images in pairs, and config.batch_size = "
+            f"{config.batch_size} leaves an odd number to a device. Use a multiple of {2 * num_devices}."
+        )
+
+
+RULES = Rules(
+    choices={
+        "augment.crop": ("soft", "hard", "none"),
+        "augment.policy": ("none", "randaugment", "trivialaugment"),
+        "augment.erase": ("none", "cutout", "random", "soft_random"),
+        "augment.mix": ("none", "mixup", "cutmix"),
+        "augment.rounding": ROUNDINGS,
+        "augment.fill": ("mean", "black"),
+        "soften.mode": MODES,
+        "loss.weighting": WEIGHTINGS,
+        "evals.occlusion_fill": ("mean", "black"),
+    },
+    at_least={
+        "augment.pad_px": 0,
+        "augment.policy_num_ops": 1,
+        "augment.policy_magnitude": 0,
+        "augment.cutout_px": 1,
+        "augment.erase_probability": 0,
+        "augment.mix_probability": 0,
+        "augment.uncropped_final_epochs": 0,
+        "soften.p_max": 0,
+        "loss.focal_gamma": 0,
+        "loss.online_smoothing": 0,
+        "evals.occlusion_draws": 1,
+    },
+    at_most={
+        "augment.policy_magnitude": 30,
+        "augment.erase_probability": 1,
+        "augment.mix_probability": 1,
+        "soften.p_max": 1,
+        "loss.online_smoothing": 1,
+    },
+    above={"augment.sigma": 0, "augment.mix_alpha": 0, "soften.k": 0},
+    check=_check,
+)
+
+
+def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
+    """The network, the augmentations and the objective."""
+    model = models.create(
+        config.model.name, num_classes=about.num_classes, channels=about.channels, dtype=config.model.dtype
+    )
+    return Recipe(model, augmentations(config, about, schedule), ClassObjective(config, about.num_classes, schedule))
+
+
+def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
+    """Flip, policy, normalise, crop, erase, mix: the authors' order. What is uncovered is exactly the fill."""
+    a = config.augment
+    members = [
+        Member("flip", augment.Flip()) if a.flip else None,
+        _policy(a),
+        Member("normalize", augment.Normalize(about.mean, about.std)),
+        _crop(config, about, schedule),
+        _erase(a),
+    ]
+    mixes = {
+        "none": None,
+        "mixup": augment.Mixup(a.mix_alpha),
+        "cutmix": augment.CutMix(a.mix_alpha, a.mix_probability),
+    }
+    return Chain(tuple(member for member in members if member is not None), mixes[a.mix])
+
+
+def _policy(a: Any) -> Member | None:
+    if a.policy == "randaugment":
+        return Member("policy", augment.RandAugment(a.policy_num_ops, a.policy_magnitude))
+    return Member("policy", augment.TrivialAugment()) if a.policy == "trivialaugment" else None
+
+
+def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
+    a = config.augment
+    fill = {"mean": (0.0,), "black": tuple(-m / s for m, s in zip(about.mean, about.std, strict=True))}[a.fill]
+    if a.crop == "hard":
+        return Member("crop", augment.HardCrop(a.pad_px, fill))
+    # Not in the paper: the authors' code trains the last epochs uncropped.
+    last = schedule.step_of_epoch(config.epochs - a.uncropped_final_epochs)
+    return Member("crop", augment.SoftCrop(a.sigma, fill, a.rounding), until_step=last) if a.crop == "soft" else None
+
+
+def _erase(a: Any) -> Member | None:
+    if a.erase == "cutout":
+        return Member("erase", augment.Cutout(a.cutout_px))
+    soft = a.erase == "soft_random"
+    return Member("erase", augment.RandomErasing(a.erase_probability, soft=soft)) if a.erase != "none" else None
+
+
+def describe(config: Any) -> str:
+    """The run's method in a few words, for tables."""
+    a, s = config.augment, config.soften
+    crops = {"soft": f"soft crop {a.sigma:g}", "hard": f"hard crop {a.pad_px} px", "none": "no crop"}
+    policies = {"randaugment": "RandAugment", "trivialaugment": "TrivialAugment"}
+    erasing = {"cutout": f"Cutout {a.cutout_px} px", "random": "random erasing", "soft_random": "soft random erasing"}
+    if s.mode != "none" and s.p_min == s.p_max:
+        targets = f"smoothing {1 - s.p_max:.3g}"
+    else:
+        targets = {"none": "hard targets", "target_and_weight": "target & weight"}.get(s.mode, f"{s.mode} only")
+    words = [
+        crops[a.crop],
+        policies.get(a.policy),
+        erasing.get(a.erase),
+        {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
+        targets,
+        "online label smoothing" if config.loss.online_smoothing else None,
+        f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else None,
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def _occlusion(tested: Tested) -> Occlusion:
+    evals, about = tested.config.evals, tested.about
+    fill = {"mean": tuple(255.0 * m for m in about.mean), "black": (0.0,) * about.channels}
+    return Occlusion(
+        tested.predict,
+        tested.test,
+        shares=evals.occlusion_shares,
+        draws=evals.occlusion_draws,
+        seed=tested.config.seed,
+        fill=np.asarray(fill[evals.occlusion_fill], np.float32),
+    )
+
+
+CLASSIFICATION = Task(
+    rules=RULES,
+    build=build,
+    evaluators={
+        "classification": lambda tested: Classification(tested.predict, tested.test),
+        "calibration": lambda tested: Calibration(tested.predict, tested.test, num_bins=tested.config.evals.num_bins),
+        "occlusion": _occlusion,
+    },
+    describe=describe,
+    preview=preview.draw_images,
+    warning=lambda config, means: None,
+)

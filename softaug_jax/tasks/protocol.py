@@ -1,0 +1,100 @@
+"""What is learnt from the images, as one kind of training differs from another: everything else is the loop's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from softaug_jax.augment import Augmented
+from softaug_jax.data.eval_batches import EvalBatches
+from softaug_jax.data.info import DatasetInfo
+from softaug_jax.data.schedule import Schedule
+from softaug_jax.evals import Evaluator, Predict
+from softaug_jax.models import Model
+
+
+class Augmenter(Protocol):
+    """From a batch to what the network sees: a Chain, or a Pair of views."""
+
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """Transforms by the names of their draws."""
+        ...
+
+    def augment(self, batch: Mapping[str, Any], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
+        """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's key."""
+        ...
+
+
+class Softened(NamedTuple):
+    """What a batch is trained on."""
+
+    targets: jax.Array | None  # [B, N]; None where there are none to soften, in pairs
+    weights: jax.Array  # [B]
+
+
+class Objective(Protocol):
+    """What is minimised: from visibility to targets and weights, and from the network's outputs to a loss."""
+
+    def initial_memory(self) -> Any:
+        """What it remembers between steps, a pytree; mostly empty."""
+        ...
+
+    def soften(self, labels: jax.Array, visibility: jax.Array, share: jax.Array | None, memory: Any) -> Softened:
+        """Targets and weights of labels int [B] at visibility [B]; `share` [B] is an image's own in a mixture."""
+        ...
+
+    def loss(self, outputs: Any, softened: Softened) -> jax.Array:
+        """The batch's loss, a scalar."""
+        ...
+
+    def measure(self, outputs: Any, labels: jax.Array, seen: Augmented) -> dict[str, jax.Array]:
+        """Means over the batch, beside those of loss and weight, that are logged by these names."""
+        ...
+
+    def remember(self, memory: Any, outputs: Any, labels: jax.Array, step: jax.Array) -> Any:
+        """The memory after a step."""
+        ...
+
+
+class Recipe(NamedTuple):
+    """What a config describes, as far as tasks differ."""
+
+    model: Model
+    chain: Augmenter
+    objective: Objective
+    constant_rate: tuple[str, ...] = ()  # top-level names of parameters whose learning rate does not decay
+
+
+class Rules(NamedTuple):
+    """What the config's fields may be, by their dotted names."""
+
+    choices: Mapping[str, Collection[str]]
+    at_least: Mapping[str, float]
+    at_most: Mapping[str, float]
+    above: Mapping[str, float]
+    check: Callable[[Any, int], None]  # what else: raises ValueError for a config on so many devices
+
+
+class Tested(NamedTuple):
+    """What an evaluator is built from."""
+
+    config: Any
+    about: DatasetInfo
+    predict: Predict
+    test: EvalBatches
+    train: Callable[[], EvalBatches]  # the training images, not augmented; loaded when first asked for
+
+
+class Task(NamedTuple):
+    """A kind of training."""
+
+    rules: Rules
+    build: Callable[[Any, DatasetInfo, Schedule], Recipe]
+    evaluators: Mapping[str, Callable[[Tested], Evaluator]]  # by the names that config.evals may hold
+    describe: Callable[[Any], str]  # the config's method in a few words, for tables
+    preview: Callable[[Path, Any, Mapping[str, Any], jax.Array], None]  # path, parts, batch, step's key
+    warning: Callable[[Any, Mapping[str, float]], str | None]  # of an epoch's means, or None
