@@ -4,22 +4,29 @@ from softaug_jax.augment.chain import Augmented, Chain, Member
 from softaug_jax.augment.crop import HardCrop, SoftCrop
 from softaug_jax.augment.erase import Cutout, RandomErasing
 from softaug_jax.augment.flip import Flip
+from softaug_jax.augment.jitter import ColorJitter, Grayscale
 from softaug_jax.augment.mix import CutMix, Mixup
+from softaug_jax.augment.pair import Pair
 from softaug_jax.augment.policy import RandAugment, TrivialAugment
+from softaug_jax.augment.resized_crop import ResizedCrop
 from softaug_jax.augment.transform import Normalize, Transform
 
 __all__ = [
     "Augmented",
     "Chain",
+    "ColorJitter",
     "CutMix",
     "Cutout",
     "Flip",
+    "Grayscale",
     "HardCrop",
     "Member",
     "Mixup",
     "Normalize",
+    "Pair",
     "RandAugment",
     "RandomErasing",
+    "ResizedCrop",
     "SoftCrop",
     "Transform",
     "TrivialAugment",

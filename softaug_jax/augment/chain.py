@@ -70,12 +70,12 @@ class Chain(NamedTuple):
         """Returns the images [B, H, W, C], not mixed yet, and their visibility [B], the product of the members'."""
         visibility = fully_visible(images)
         for member in self.members:
-            images, left = member.transform.apply(images, _switched(draws[member.name], member.until_step, step))
+            images, left = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
             visibility = visibility * left
         return images, visibility
 
 
-def _switched(draws: Draws, until_step: int | None, step: jax.typing.ArrayLike) -> Draws:
+def switched(draws: Draws, until_step: int | None, step: jax.typing.ArrayLike) -> Draws:
     """The draws, or zeros (which change nothing) once the member is off."""
     if until_step is None:
         return draws

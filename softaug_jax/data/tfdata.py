@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from math import log
 from typing import Any
 
 import numpy as np
 
-from softaug_jax.augment import Chain, Flip, HardCrop, SoftCrop
+from softaug_jax.augment import Chain, Flip, HardCrop, Pair, ResizedCrop, SoftCrop
+from softaug_jax.augment.resized_crop import TRIES
 from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.data.sources import Arrays
 from softaug_jax.data.tf_import import tensorflow
@@ -25,7 +27,7 @@ STEPS_AT_ONCE = 4  # batches made in parallel, where there are cores for it
 
 def train_batches(
     arrays: Arrays,
-    chain: Chain,
+    chain: Chain | Pair,
     *,
     seed: int,
     batch_size: int,
@@ -43,7 +45,8 @@ def train_batches(
 
     Args:
       arrays: the training split; every process holds all of it.
-      chain: the augmentations. Members of a type in `SAMPLERS` are drawn here, the others are left to the device.
+      chain: the augmentations, of one view or of a pair. Members of a type in `SAMPLERS` are drawn here, the others are
+        left to the device.
       seed: any integer; with the step, it determines everything.
       batch_size: B, of the global batch, a multiple of process_count.
       start_step: the first step to yield.
@@ -83,7 +86,7 @@ def train_batches(
 
 
 def _check(
-    arrays: Arrays, chain: Chain, batch_size: int, start_step: int, process_index: int, process_count: int
+    arrays: Arrays, chain: Chain | Pair, batch_size: int, start_step: int, process_index: int, process_count: int
 ) -> None:
     check_scalar("batch_size", batch_size, at_least=1)
     check_scalar("start_step", start_step, at_least=0)
@@ -154,9 +157,25 @@ def _sample_hard_crop(tf: Any, crop: HardCrop, seed: Any, batch: int, size: tupl
     return tf.random.stateless_uniform((batch, 2), seed, -crop.pad_px, crop.pad_px + 1, dtype=tf.int32)
 
 
+def _sample_resized_crop(tf: Any, crop: ResizedCrop, seed: Any, batch: int, size: tuple[int, int]) -> Any:
+    """The distribution of `ResizedCrop.sample`, from TensorFlow's generator."""
+    crop.check()
+    uniform = tf.random.stateless_uniform((batch, 2 * TRIES + 2), seed)
+    between = lambda low, high, share: low + (high - low) * share
+    area_px = size[0] * size[1] * between(*crop.scale, uniform[:, :TRIES])
+    ratio = tf.exp(between(log(crop.ratio[0]), log(crop.ratio[1]), uniform[:, TRIES : 2 * TRIES]))
+    sides = tf.cast(tf.round(tf.sqrt(tf.stack([area_px / ratio, area_px * ratio], -1))), tf.int32)
+    fits = tf.reduce_all((sides > 0) & (sides <= size), -1)
+    sides = tf.gather(sides, tf.argmax(tf.cast(fits, tf.int32), 1), batch_dims=1)  # the first that fits
+    start = tf.cast(tf.floor(uniform[:, 2 * TRIES :] * tf.cast(size - sides + 1, tf.float32)), tf.int32)
+    boxes = tf.concat([start, start + sides], axis=1)
+    return tf.where(tf.reduce_any(fits, 1, keepdims=True), boxes, crop.fall_back(size))
+
+
 # Draws on the host, by the exact type of the transform: (tf, transform, seed [2], batch, (H, W)) -> draws [batch, ...].
 SAMPLERS: dict[type, Callable[[Any, Any, Any, int, tuple[int, int]], Any]] = {
     Flip: _sample_flip,
     SoftCrop: _sample_soft_crop,
     HardCrop: _sample_hard_crop,
+    ResizedCrop: _sample_resized_crop,
 }

@@ -5,6 +5,7 @@ Importing it loads neither TensorFlow nor Matplotlib.
 
 from softaug_jax.report.curves import learning_curves, occlusion, reliability
 from softaug_jax.report.figures import image_grid, softening_curves
+from softaug_jax.report.pair_figure import pair_grid
 from softaug_jax.report.paper import RESULTS, PaperResult, lookup
 from softaug_jax.report.run_figures import write_comparison_figures, write_run_figures
 from softaug_jax.report.runs import Run, find, read
@@ -21,6 +22,7 @@ __all__ = [
     "learning_curves",
     "lookup",
     "occlusion",
+    "pair_grid",
     "read",
     "reliability",
     "softening_curves",

@@ -60,8 +60,7 @@ def image_grid(path: str | Path, images: np.ndarray, captions: Sequence[str], *,
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) != len(captions) or not len(images):
         raise ValueError(f"images have shape {images.shape} and there are {len(captions)} captions; need [n, H, W, C].")
-    pixels = np.clip(np.rint(images.astype(np.float32)), 0, 255).astype(np.uint8)
-    pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+    pixels = as_rgb(images)
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
     cell_height = (
@@ -77,3 +76,9 @@ def image_grid(path: str | Path, images: np.ndarray, captions: Sequence[str], *,
             axes.set(xticks=[], yticks=[])
             axes.set_xlabel(caption, fontsize=7.5, labelpad=3)
             axes.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.6)
+
+
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Images [..., C], C 1 or 3, of pixels in [0, 255], as uint8 [..., 3]; values outside are clipped."""
+    pixels = np.clip(np.rint(images.astype(np.float32)), 0, 255).astype(np.uint8)
+    return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
