@@ -1,4 +1,4 @@
-"""Metrics as masked sums, so that padding changes nothing and batches and devices add up exactly."""
+"""Metrics: masked sums, so that padding changes nothing and batches and devices add up exactly; and collapse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from softaug_jax.checks import check_count
 from softaug_jax.losses import soft_cross_entropy
-from softaug_jax.numerics import as_float
+from softaug_jax.numerics import as_float, unit
 
 
 class ClassificationSums(NamedTuple):
@@ -116,6 +116,27 @@ def expected_calibration_error(
     0.25
     """
     return ece_from_bins(calibration_bins(probabilities, labels, num_bins=num_bins, mask=mask))
+
+
+def output_std(projections: ArrayLike) -> jax.Array:
+    r"""How far a siamese network is from collapse (Chen and He, CVPR 2021, Fig. 2): 0 when it has collapsed.
+
+    .. math:: \frac{1}{D} \sum_d \mathrm{std}_b \Bigl(\frac{z_b}{|z_b|}\Bigr)_d
+
+    It is 1 / sqrt(D) when the directions are isotropic, which is also the most it can be. Of a training batch, which
+    has no padding: there is no mask.
+
+    Args:
+      projections: z, [..., D]; every leading axis counts as examples.
+
+    Returns:
+      A scalar in [0, 1 / sqrt(D)], float32.
+
+    >>> print(output_std(jnp.array([[2.0], [-5.0]])), output_std(jnp.ones((4, 2, 16))))
+    1.0 0.0
+    """
+    directions = unit(as_float(projections))
+    return jnp.mean(jnp.std(directions, range(directions.ndim - 1)))
 
 
 def _check_shapes(name: str, scores: jax.Array, labels: jax.Array) -> None:

@@ -20,3 +20,10 @@ def as_float(x: jax.typing.ArrayLike) -> jax.Array:
     """As a floating-point array of at least float32: integers and half precisions become float32."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Vectors [..., D] divided by their Euclidean lengths; zeros stay zeros, with a gradient of 0. NaN stays NaN."""
+    square = jnp.sum(jnp.square(x), -1, keepdims=True)
+    zero = square == 0
+    return x * jnp.where(zero, 0.0, jax.lax.rsqrt(jnp.where(zero, 1.0, square)))

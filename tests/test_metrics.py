@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softaug_jax import metrics
-from softaug_jax.metrics import calibration_bins, classification_sums, expected_calibration_error
+from softaug_jax.metrics import calibration_bins, classification_sums, expected_calibration_error, output_std
 
 
 def plain_ece(confidences, correct, num_bins=10):
@@ -121,6 +121,24 @@ def test_leading_axes_are_one_long_batch(rng):
 
 def test_nothing_counted_is_zero_not_nan():
     assert expected_calibration_error(binary([0.9]), np.array([0]), mask=np.array([False])) == 0
+
+
+def test_output_std_is_its_formula_over_all_leading_axes(rng):
+    z = rng.normal(size=(6, 2, 5)) + 1
+    directions = (z / np.linalg.norm(z, axis=-1, keepdims=True)).reshape(12, 5)
+    np.testing.assert_allclose(output_std(z), np.mean([np.std(column) for column in directions.T]), rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(output_std)(z), output_std(z), rtol=1e-5)
+
+
+def test_output_std_tells_collapse_from_isotropy(rng):
+    isotropic = rng.normal(size=(4000, 16))
+    np.testing.assert_allclose(output_std(isotropic), 1 / np.sqrt(16), rtol=0.01)
+    constant = np.tile(rng.normal(size=16), (50, 2, 1))
+    np.testing.assert_allclose(output_std(constant), 0, atol=1e-6)
+    # The same direction at any length is collapse too; so are zeros, which have none.
+    np.testing.assert_allclose(output_std(constant * rng.uniform(1, 9, size=(50, 2, 1))), 0, atol=1e-6)
+    assert output_std(np.zeros((50, 16))) == 0
+    assert output_std(jnp.ones((2, 3), jnp.bfloat16)).dtype == jnp.float32
 
 
 def test_jit_and_vmap_equal_eager(rng):

@@ -11,9 +11,9 @@ from flax import nnx
 
 from softaug_jax.checks import UsageError
 from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
-from softaug_jax.models.layers import Keys
+from softaug_jax.models.layers import Keys, Network
 
-MODELS: dict[str, Callable[..., nnx.Module]] = {
+MODELS: dict[str, Callable[..., Network]] = {
     "resnet8": resnet.resnet8,
     "resnet18": resnet.resnet18,
     "resnet20": resnet.resnet20,
@@ -34,13 +34,15 @@ class Model(NamedTuple):
     """A network as pure functions over plain dictionaries of arrays.
 
     init: key -> (params, batch_stats).
-    train: params, batch_stats, images [B, H, W, C], key -> (logits [B, N], batch_stats). All that is random in the
+    train: params, batch_stats, inputs, key -> (outputs, batch_stats): for a classifier from images [B, H, W, C] to
+      logits [B, N], for a siamese network from views [B, 2, H, W, C] to siamese.Embeddings. All that is random in the
       network is a function of the key; a network without such layers ignores it.
-    predict: params, batch_stats, images -> logits. Nothing is random: each image's logits depend on it alone.
+    predict: params, batch_stats, images [B, H, W, C] -> logits [B, N], or a siamese network's features [B, F]. Nothing
+      is random: each image's row depends on it alone.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
-    train: Callable[[Any, Any, jax.Array, jax.Array], tuple[jax.Array, Any]]
+    train: Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, Any]]
     predict: Callable[[Any, Any, jax.Array], jax.Array]
 
 
@@ -66,28 +68,51 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", s
     Raises:
       UsageError: if the name, the dtype or the stem is unknown, or the network does not offer that stem.
     """
+    build = builder(name, num_classes=num_classes, channels=channels, dtype=dtype, stem=stem)
+    return functional(
+        build,
+        train_call=lambda network, images, key: network(images, key),
+        predict_call=lambda network, images: network(images, None),
+    )
+
+
+def builder(name: str, *, num_classes: int, channels: int, dtype: str, stem: str) -> Callable[[nnx.Rngs], Network]:
+    """The constructor of a network by name, whose only argument is where its parameters' keys come from.
+
+    Args and errors: those of `create`.
+    """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
     arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **_stem(name, stem))
+    return lambda rngs: MODELS[name](**arguments, rngs=rngs)
 
-    def build(key: jax.Array) -> nnx.Module:
-        return MODELS[name](**arguments, rngs=cast(nnx.Rngs, Keys(key)))
 
-    abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
+def functional(
+    build: Callable[[nnx.Rngs], Any],
+    *,
+    train_call: Callable[[Any, jax.Array, jax.Array], Any],
+    predict_call: Callable[[Any, jax.Array], jax.Array],
+) -> Model:
+    """The pure functions of a module, by what to call of it: with inputs and a key in training, with images after."""
+
+    def construct(key: jax.Array) -> Any:
+        return build(cast(nnx.Rngs, Keys(key)))
+
+    abstract = nnx.eval_shape(lambda: construct(jax.random.key(0)))
     train_graph = nnx.graphdef(abstract)
     eval_graph = nnx.graphdef(nnx.view(abstract, use_running_average=True))
 
     def init(key: jax.Array) -> tuple[Any, Any]:
-        network = build(key)
-        return nnx.to_pure_dict(nnx.state(network, nnx.Param)), nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+        module = construct(key)
+        return nnx.to_pure_dict(nnx.state(module, nnx.Param)), nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
-    def train(params: Any, stats: Any, images: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+    def train(params: Any, stats: Any, inputs: jax.Array, key: jax.Array) -> tuple[Any, Any]:
         module = nnx.merge(train_graph, params, stats)
-        logits = module(images, key)
-        return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
+        outputs = train_call(module, inputs, key)
+        return outputs, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def predict(params: Any, stats: Any, images: jax.Array) -> jax.Array:
-        return nnx.merge(eval_graph, params, stats)(images, None)
+        return predict_call(nnx.merge(eval_graph, params, stats), images)
 
     return Model(init, train, predict)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from softaug_jax.models.layers import BatchNorm, classifier, conv, global_average
+from softaug_jax.models.layers import BatchNorm, Network, classifier, conv, global_average
 from softaug_jax.models.stochastic import drop, subkey
 
 
@@ -70,7 +70,7 @@ class MBConv(nnx.Module):
         return x + drop(y, self.drop_rate, key, whole_images=True) if self.residual else y
 
 
-class EfficientNet(nnx.Module):
+class EfficientNet(Network):
     """Stem, stages of MBConv blocks, 1x1 head, global average, dropout, linear classifier.
 
     Args:
@@ -107,13 +107,17 @@ class EfficientNet(nnx.Module):
         self.head_norm = BatchNorm(HEAD_CHANNELS, dtype=dtype, rngs=rngs)
         self.classifier = classifier(HEAD_CHANNELS, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Images [B, H, W, C], normalised, to logits [B, N] in float32. Without a key nothing is dropped."""
+    def features(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to features [B, F] in float32. Without a key nothing is dropped."""
         x = nnx.silu(self.stem_norm(self.stem(images.astype(self.dtype))))
         for i, block in enumerate(self.blocks):
             x = block(x, subkey(key, i))
-        x = global_average(nnx.silu(self.head_norm(self.head_conv(x))))
-        return self.classifier(drop(x, self.dropout_rate, subkey(key, len(self.blocks))))
+        return global_average(nnx.silu(self.head_norm(self.head_conv(x))))
+
+    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images to logits [B, N]; dropout is the classifier's, not the features'."""
+        features = self.features(images, key)
+        return self.classifier(drop(features, self.dropout_rate, subkey(key, len(self.blocks))))
 
 
 def efficientnet_b0(**kwargs: Any) -> EfficientNet:

@@ -1,4 +1,4 @@
-"""What the networks share: convolution, normalisation, the classifier, and how each of them starts."""
+"""What the networks share: their interface, convolution, normalisation, the classifier, and how each starts."""
 
 from __future__ import annotations
 
@@ -56,31 +56,53 @@ def conv(
     )
 
 
+class Network(nnx.Module):
+    """Features of images and a linear classifier on them, which may be deleted where features are all that is used."""
+
+    classifier: nnx.Linear
+
+    def features(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to features [B, F] in float32. What is random is a function of the key."""
+        raise NotImplementedError
+
+    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to logits [B, N] in float32."""
+        return self.classifier(self.features(images, key))
+
+
 class BatchNorm(nnx.BatchNorm):
     """BatchNorm with PyTorch's constants, computed in float32; only its result has `dtype`.
 
     Flax's own would round the running statistics to `dtype` in evaluation, though not the batch's in training. It also
     sets them in a way that reads the traced array's sharding, at the same price as in `Keys`: tracing a training step
     of PyramidNet-272 took 90 s.
+
+    Args:
+      affine: whether a learnt scale and bias follow.
     """
 
-    def __init__(self, channels: int, *, dtype: Any, rngs: nnx.Rngs):
-        super().__init__(channels, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+    def __init__(self, channels: int, *, affine: bool = True, dtype: Any, rngs: nnx.Rngs):
+        super().__init__(
+            channels, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine, dtype=dtype, rngs=rngs
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
-        """Normalises [B, H, W, C] over the first three axes."""
-        assert self.scale is not None and self.bias is not None  # Flax's default
+        """Normalises [..., C], images [B, H, W, C] or vectors [B, C], over all axes but the last."""
         x = x.astype(jnp.float32)
         mean, var = self.mean[...], self.var[...]
         if not self.use_running_average:
             mean, var = self._statistics(x)
-        gain = jax.lax.rsqrt(var + self.epsilon) * self.scale[...]
-        y = (x - _as_image(mean)) * _as_image(gain) + _as_image(self.bias[...])
+        gain = jax.lax.rsqrt(var + self.epsilon)
+        if self.scale is not None:
+            gain = gain * self.scale[...]
+        y = (x - _to_rank(mean, x.ndim)) * _to_rank(gain, x.ndim)
+        if self.bias is not None:
+            y = y + _to_rank(self.bias[...], x.ndim)
         return y.astype(self.dtype)
 
     def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The batch's mean and biased variance [C], in one pass over it; moves the running ones towards them."""
-        axes = (0, 1, 2)
+        axes = tuple(range(x.ndim - 1))
         mean = jnp.mean(x, axes)
         var = jnp.maximum(0.0, jnp.mean(jnp.square(x), axes) - jnp.square(mean))
         for running, value in ((self.mean, mean), (self.var, var)):
@@ -88,9 +110,9 @@ class BatchNorm(nnx.BatchNorm):
         return mean, var
 
 
-def _as_image(channels: jax.Array) -> jax.Array:
-    """[C] to [1, 1, 1, C]."""
-    return channels.reshape(1, 1, 1, -1)
+def _to_rank(channels: jax.Array, rank: int) -> jax.Array:
+    """[C] to [1, ..., 1, C]."""
+    return channels.reshape((1,) * (rank - 1) + (-1,))
 
 
 def global_average(x: jax.Array) -> jax.Array:

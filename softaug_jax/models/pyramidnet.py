@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from softaug_jax.models.layers import BatchNorm, classifier, conv, global_average
+from softaug_jax.models.layers import BatchNorm, Network, classifier, conv, global_average
 from softaug_jax.models.stochastic import linear_decay, shake_drop, subkey
 
 STEM_CHANNELS = 16
@@ -45,7 +45,7 @@ class Block(nnx.Module):
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.new_channels)))
 
 
-class PyramidNet(nnx.Module):
+class PyramidNet(Network):
     """`depth` 9n + 2 makes three stages of n blocks; over all of them the bottlenecks widen by `alpha` in equal steps.
 
     Args:
@@ -83,12 +83,12 @@ class PyramidNet(nnx.Module):
         self.final_norm = BatchNorm(channels, dtype=dtype, rngs=rngs)
         self.classifier = classifier(channels, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Images [B, H, W, C], normalised, to logits [B, N] in float32. Without a key ShakeDrop is its expectation."""
+    def features(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to features [B, F], float32. Without a key ShakeDrop is its expectation."""
         x = self.stem_norm(self.stem(images.astype(self.dtype)))
         for i, block in enumerate(self.blocks):
             x = block(x, subkey(key, i))
-        return self.classifier(global_average(nnx.relu(self.final_norm(x))))
+        return global_average(nnx.relu(self.final_norm(x)))
 
 
 def pyramidnet272(**kwargs: Any) -> PyramidNet:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from softaug_jax.models.layers import BatchNorm, classifier, conv, global_average
+from softaug_jax.models.layers import BatchNorm, Network, classifier, conv, global_average
 
 WIDTHS = (64, 128, 256, 512)
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
@@ -82,7 +82,7 @@ class Bottleneck(Block):
         return self.norm3(self.conv3(x))
 
 
-class ResNet(nnx.Module):
+class ResNet(Network):
     """Stem, stages of blocks, global average, linear classifier."""
 
     def __init__(
@@ -112,14 +112,14 @@ class ResNet(nnx.Module):
         self.blocks = nnx.List(blocks)
         self.classifier = classifier(channels, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Images [B, H, W, C], normalised, to logits [B, N] in float32. Nothing is random."""
+    def features(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to features [B, F] in float32. Nothing is random."""
         x = nnx.relu(self.stem_norm(self.stem(images.astype(self.dtype))))
         if self.pool:
             x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for block in self.blocks:
             x = block(x)
-        return self.classifier(global_average(x))
+        return global_average(x)
 
 
 def resnet18(**kwargs: Any) -> ResNet:

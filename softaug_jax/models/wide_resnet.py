@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from softaug_jax.models.layers import BatchNorm, classifier, conv, global_average
+from softaug_jax.models.layers import BatchNorm, Network, classifier, conv, global_average
 
 
 class Block(nnx.Module):
@@ -30,7 +30,7 @@ class Block(nnx.Module):
         return self.conv2(y) + shortcut
 
 
-class WideResNet(nnx.Module):
+class WideResNet(Network):
     """WRN-d-k: `depth` 6n + 4 makes three stages of n blocks, with 16, 32 and 64 times `widen` channels."""
 
     def __init__(
@@ -57,12 +57,12 @@ class WideResNet(nnx.Module):
         self.final_norm = BatchNorm(channels, dtype=dtype, rngs=rngs)
         self.classifier = classifier(channels, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Images [B, H, W, C], normalised, to logits [B, N] in float32. Nothing is random: there is no dropout."""
+    def features(self, images: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C], normalised, to features [B, F] in float32. Nothing is random: there is no dropout."""
         x = self.stem(images.astype(self.dtype))
         for block in self.blocks:
             x = block(x)
-        return self.classifier(global_average(nnx.relu(self.final_norm(x))))
+        return global_average(nnx.relu(self.final_norm(x)))
 
 
 def wideresnet28_10(**kwargs: Any) -> WideResNet:

@@ -40,6 +40,22 @@ def test_evaluation_normalises_by_the_running_statistics_and_leaves_them(norm, x
     np.testing.assert_array_equal(evaluating.var[...], before[1])
 
 
+def test_vectors_are_normalised_as_images_of_one_pixel(norm, rng):
+    x = rng.normal(size=(6, 5)).astype(np.float32)
+    before = np.asarray(norm.mean[...])
+    np.testing.assert_allclose(norm(x), affine(norm, x, x.mean(0), x.var(0)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.9 * before + 0.1 * x.mean(0), rtol=1e-5)
+    evaluating = nnx.view(norm, use_running_average=True)
+    np.testing.assert_array_equal(evaluating(x), evaluating(x.reshape(6, 1, 1, 5)).reshape(6, 5))
+
+
+def test_scale_and_bias_may_be_left_out(x):
+    bare = layers.BatchNorm(5, affine=False, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    assert not jax.tree.leaves(nnx.state(bare, nnx.Param))
+    flat = x.reshape(-1, 5).astype(np.float64)
+    np.testing.assert_allclose(bare(x), (x - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5), rtol=1e-4, atol=1e-5)
+
+
 def test_bfloat16_rounds_the_result_alone(norm):
     """A mean of 300.7 would be 300 if it were rounded to bfloat16."""
     norm.mean.set_value(jnp.full(5, 300.7))
