@@ -2,7 +2,9 @@
 
 from softaug_jax.evals.calibration import Calibration
 from softaug_jax.evals.classification import Classification
+from softaug_jax.evals.knn import NearestNeighbors
 from softaug_jax.evals.occlusion import SHARES, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.probe import LinearProbe
 from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "Calibration",
     "Classification",
     "Evaluator",
+    "LinearProbe",
+    "NearestNeighbors",
     "Occlusion",
     "Predict",
     "occlude",
