@@ -1,10 +1,12 @@
-"""Tables 1 and 2 of the paper (arXiv:2211.04625), row by row: which config trains a row, and the key of its number.
+"""Tables 1, 2 and 4 of the paper (arXiv:2211.04625), row by row: which config trains a row, and the key of its number.
 
 python -m softaug_jax.sweep table2 --dataset=cifar10 --model=resnet18             # trains what is missing
 python -m softaug_jax.report --table=table2 --dataset=cifar10 --model=resnet18 runs/tables
 table1: ResNet-18 on CIFAR-100, eight methods; also --dataset=cifar10, for which the paper has no numbers.
 table2: Baseline, SA, RA and SA+RA for five networks on CIFAR-10 and CIFAR-100; ImageNet's wait for a config.
-extras: what neither has: the aggressive hard crop, softening in parts, constant smoothing as control, other methods.
+table4: SimSiam with equal weights, SA#1 and SA#2 on CIFAR-100 and CIFAR-10, at the learning rates of the paper.
+barlow_twins: the same three weightings of Barlow Twins, which the paper names and does not test.
+extras: what tables 1 and 2 lack: the aggressive hard crop, softening in parts, constant smoothing, other methods.
 The numbers themselves are in softaug_jax/report/paper.py.
 """
 
@@ -53,9 +55,10 @@ class Row(NamedTuple):
 
     name: str
     slug: str
-    kind: str  # "baseline" (hard crop) or "sa" (soft crop)
+    kind: str  # "baseline" (hard crop) or "sa" (soft crop): the data set's config; else a config with dataset=
     arguments: str = ""
     table: int | None = None  # of the paper's number
+    lacks: tuple[str, ...] = ()  # data sets of the table for which the paper has no number in this row
 
 
 class Table(NamedTuple):
@@ -94,6 +97,7 @@ _PAPER_HAS: dict[int, dict[str, tuple[str, ...]]] = {
     1: {"cifar100": ("resnet18",)},
     2: dict(cifar100=_CIFAR_MODELS, cifar10=_CIFAR_MODELS, imagenet=_IMAGENET_MODELS, imagenet_v2=_IMAGENET_MODELS),
     3: dict(cifar100=("wideresnet28_10",), cifar10=("wideresnet28_10",)),
+    4: dict(cifar100=("resnet18",), cifar10=("resnet18",)),
 }
 
 TABLE_1 = (
@@ -113,6 +117,17 @@ TABLE_2 = (
     Row("SA", "sa", "sa", table=2),
     Row("RA", "ra", "baseline", "policy=randaugment", table=2),
     Row("SA+RA", "sa_ra", "sa", "policy=randaugment", table=2),
+)
+# The learning rates are those that the paper found best; it has no SA#2 on CIFAR-10.
+TABLE_4 = (
+    Row("Baseline", "simsiam", "simsiam", "learning_rate=0.2", table=4),
+    Row("SA#1", "simsiam_sa1", "simsiam", "hypothesis=sa1,learning_rate=0.2", table=4),
+    Row("SA#2", "simsiam_sa2", "simsiam", "hypothesis=sa2,learning_rate=0.1", table=4, lacks=("cifar10",)),
+)
+BARLOW_TWINS = (
+    Row("Baseline", "barlow_twins", "barlow_twins"),
+    Row("SA#1", "barlow_twins_sa1", "barlow_twins", "hypothesis=sa1"),
+    Row("SA#2", "barlow_twins_sa2", "barlow_twins", "hypothesis=sa2"),
 )
 # Baseline and SA lead, to compare with; a sweep shares their runs with the other tables.
 EXTRAS = (
@@ -135,6 +150,8 @@ _RESNET_18: dict[str, tuple[str, ...]] = {"cifar100": ("resnet18",), "cifar10": 
 TABLES: dict[str, Table] = {
     "table1": Table(TABLE_1, _RESNET_18, ("cifar100",)),
     "table2": Table(TABLE_2, _PAPER_HAS[2], ("cifar100", "cifar10", "imagenet", "imagenet_v2")),
+    "table4": Table(TABLE_4, _RESNET_18, ("cifar100", "cifar10")),
+    "barlow_twins": Table(BARLOW_TWINS, _RESNET_18, ("cifar100", "cifar10")),
     "extras": Table(EXTRAS, _RESNET_18, ("cifar100", "cifar10")),
 }
 
@@ -145,7 +162,7 @@ def cells(
     """The cells of a table, data set by data set and network by network.
 
     Args:
-      table: "table1", "table2" or "extras".
+      table: a key of TABLES.
       datasets: those wanted; none: the paper's.
       models: those wanted; none: the table's. One that the table lacks has the same rows.
       methods: those wanted, by name or slug, case aside; none: all.
@@ -186,8 +203,11 @@ def pick(table: str, rows: tuple[Row, ...], methods: Collection[str]) -> tuple[R
 def cell(row: Row, dataset: str, model: str) -> Cell:
     """The row on a network and a data set, with the key of the paper's number where it has one."""
     key = None
-    if row.table is not None and model in _PAPER_HAS[row.table].get(dataset, ()):
-        key = PaperKey(row.table, _PAPER_DATASETS[dataset], _PAPER_MODELS[model], row.name)
+    if row.table is not None and dataset not in row.lacks and model in _PAPER_HAS[row.table].get(dataset, ()):
+        name = _PAPER_MODELS[model]
+        key = PaperKey(row.table, _PAPER_DATASETS[dataset], f"SimSiam {name}" if row.table == 4 else name, row.name)
     reason = NOT_TRAINABLE.get(dataset, "")
-    config = None if reason else f"{dataset}_{row.kind}"
-    return Cell(dataset, model, row.name, row.slug, config, row.arguments, key, reason)
+    config, arguments = f"{dataset}_{row.kind}", row.arguments
+    if row.kind not in ("baseline", "sa"):
+        config, arguments = row.kind, ",".join(filter(None, [f"dataset={dataset}", arguments]))
+    return Cell(dataset, model, row.name, row.slug, None if reason else config, arguments, key, reason)

@@ -15,9 +15,10 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import DatasetInfo
-from softaug_jax.report import figures
+from softaug_jax.report import figures, pair_figure
 
 NUM_IMAGES = 32
+NUM_PAIRS = 12
 
 
 def write_preview(path: Path, parts: Any, feed: Any, key: jax.Array) -> None:
@@ -42,6 +43,18 @@ def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array
         for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, weights)), strict=True)
     ]
     figures.image_grid(path, _pixels(seen.images, parts.info), captions)
+
+
+def draw_pairs(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
+    """Draws the batch's first images with the boxes of their two views, the views, the boxes' IoU and the weight."""
+    batch = {name: values[:NUM_PAIRS] for name, values in batch.items()}
+    images = batch["image"]
+    draws = parts.chain.sample(key, images.shape[0], images.shape[1:3], given=batch)
+    seen = parts.chain.augment(batch, key)
+    weights = parts.objective.soften(batch["label"], seen.visibility, seen.share, ()).weights
+    boxes = np.asarray(draws["crop_a"]), np.asarray(draws["crop_b"])
+    views = _pixels(seen.images, parts.info)
+    pair_figure.pair_grid(path, np.asarray(images), *boxes, views, np.asarray(seen.visibility), np.asarray(weights))
 
 
 def _pixels(images: jax.Array, about: DatasetInfo) -> np.ndarray:

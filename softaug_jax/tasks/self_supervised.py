@@ -1,0 +1,163 @@
+"""Self-supervised learning from two views of an image (arXiv:2211.04625, section 4.4): SimSiam and Barlow Twins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any
+
+import jax
+
+from softaug_jax import preview
+from softaug_jax.augment import Chain, ColorJitter, Flip, Grayscale, Member, Normalize, Pair, ResizedCrop
+from softaug_jax.checks import check_scalar
+from softaug_jax.data.info import INFO, DatasetInfo
+from softaug_jax.data.schedule import Schedule
+from softaug_jax.evals import LinearProbe, NearestNeighbors
+from softaug_jax.models import siamese
+from softaug_jax.softening import HYPOTHESES
+from softaug_jax.tasks.pair_objective import PairObjective
+from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
+
+METHOD_NAMES = {"simsiam": "SimSiam", "barlow_twins": "Barlow Twins"}
+COLLAPSED = 0.1  # of the outputs' standard deviation when they are spread evenly over the sphere
+
+
+def _check(config: Any, num_devices: int) -> None:
+    check_scalar("config.views.scale_min", config.views.scale_min, at_most=config.views.scale_max)
+    check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=INFO[config.dataset].num_train)
+
+
+RULES = Rules(
+    choices={"pairs.method": siamese.METHODS, "pairs.hypothesis": ("none", *HYPOTHESES)},
+    at_least={
+        "model.projector_layers": 1,
+        "model.projection_dim": 2,
+        "model.predictor_dim": 1,
+        "views.brightness": 0,
+        "views.contrast": 0,
+        "views.saturation": 0,
+        "views.hue": 0,
+        "views.jitter_probability": 0,
+        "views.grayscale_probability": 0,
+        "pairs.p_min": 0,
+        "pairs.redundancy": 0,
+        "evals.knn_k": 1,
+        "evals.probe_epochs": 1,
+        "evals.probe_batch_size": 1,
+        "evals.probe_weight_decay": 0,
+    },
+    at_most={
+        "views.scale_max": 1,
+        "views.brightness": 1,
+        "views.contrast": 1,
+        "views.saturation": 1,
+        "views.hue": 0.5,
+        "views.jitter_probability": 1,
+        "views.grayscale_probability": 1,
+        "pairs.p_min": 1,
+    },
+    above={"views.scale_min": 0, "pairs.k": 0, "evals.knn_temperature": 0, "evals.probe_learning_rate": 0},
+    check=_check,
+)
+
+
+def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
+    """The siamese network, the two views and the objective."""
+    m, method = config.model, config.pairs.method
+    model = siamese.create(
+        m.name,
+        method=method,
+        channels=about.channels,
+        dtype=m.dtype,
+        projector_layers=m.projector_layers,
+        projection_dim=m.projection_dim,
+        predictor_dim=m.predictor_dim,
+    )
+    # The predictor has to keep up with the changing representation: its rate stays constant (Chen and He, section 4.2).
+    constant_rate = ("predictor",) if method == "simsiam" else ()
+    return Recipe(model, views(config, about), PairObjective(config.pairs), constant_rate)
+
+
+def views(config: Any, about: DatasetInfo) -> Pair:
+    """Two views by the same transforms, drawn apart."""
+    v = config.views
+    members = (
+        *_cuts(v),
+        Member("jitter", ColorJitter(v.brightness, v.contrast, v.saturation, v.hue, v.jitter_probability)),
+        Member("grayscale", Grayscale(v.grayscale_probability)),
+        Member("normalize", Normalize(about.mean, about.std)),
+    )
+    return Pair(members)
+
+
+def _cuts(v: Any) -> tuple[Member, ...]:
+    """What moves pixels, and no colours."""
+    crop = Member("crop", ResizedCrop((v.scale_min, v.scale_max)))
+    return (crop, Member("flip", Flip())) if v.flip else (crop,)
+
+
+def describe(config: Any) -> str:
+    """The run's method in a few words, for tables."""
+    p = config.pairs
+    name = METHOD_NAMES[p.method]
+    if p.hypothesis == "none":
+        return f"{name}, equal weights"
+    floor = f", p_min {p.p_min:g}" if p.p_min else ""
+    return f"{name}, {p.hypothesis.upper().replace('SA', 'SA#')} (k {p.k:g}{floor})"
+
+
+def warning(config: Any, means: Mapping[str, float]) -> str | None:
+    """Says that the outputs have collapsed, or nearly, to one point."""
+    even = 1.0 / sqrt(config.model.projection_dim)
+    if means.get("output_std", even) >= COLLAPSED * even:
+        return None
+    return (
+        f"the outputs' standard deviation is {means['output_std']:.2g}, under a tenth of {even:.2g}, that of outputs "
+        "spread evenly: the representation is collapsing. Try a smaller --config.optimizer.learning_rate than "
+        f"{config.optimizer.learning_rate:g}."
+    )
+
+
+def _neighbors(tested: Tested) -> NearestNeighbors:
+    evals = tested.config.evals
+    return NearestNeighbors(
+        tested.predict,
+        tested.test,
+        tested.train(),
+        num_classes=tested.about.num_classes,
+        k=evals.knn_k,
+        temperature=evals.knn_temperature,
+    )
+
+
+def _probe(tested: Tested) -> LinearProbe:
+    evals = tested.config.evals
+    cuts = Chain(_cuts(tested.config.views))
+
+    def augment(key: jax.Array, images: jax.Array) -> jax.Array:
+        return cuts.augment({"image": images}, key).images
+
+    return LinearProbe(
+        tested.predict,
+        tested.test,
+        tested.train(),
+        num_classes=tested.about.num_classes,
+        epochs=evals.probe_epochs,
+        batch_size=evals.probe_batch_size,
+        learning_rate=evals.probe_learning_rate,
+        weight_decay=evals.probe_weight_decay,
+        seed=tested.config.seed,
+        num_bins=evals.num_bins,
+        augment=augment if evals.probe_augment else None,
+    )
+
+
+SELF_SUPERVISED = Task(
+    rules=RULES,
+    build=build,
+    evaluators={"knn": _neighbors, "probe": _probe},
+    describe=describe,
+    preview=preview.draw_pairs,
+    warning=warning,
+)
