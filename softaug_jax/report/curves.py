@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softaug_jax.report.runs import Run, group, labels
+from softaug_jax.report.runs import Run, group, legend
 from softaug_jax.report.statistics import mean_and_error
 from softaug_jax.report.style import GREY, color, drawing, legend_below, marker
 
@@ -44,7 +44,7 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
                 _line(losses, run.rows("test"), "nll", 1, color=color(number), **test)
         errors.set(xlabel="Epoch", ylabel="Top-1 error (%)", xlim=(0, None), ylim=(0, _top(errors)))
         losses.set(xlabel="Epoch", ylabel="Loss (nats)", xlim=(0, None), ylim=(0, _top(losses)))
-        handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(_legend(groups))]
+        handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(legend(groups))]
         handles += [
             Line2D([], [], color=GREY, label="test (loss: negative log likelihood)", **TEST),
             Line2D([], [], color=GREY, label="training, on augmented images", **TRAIN),
@@ -68,7 +68,7 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
     with drawing(path, 3.8, 4.65 + 0.16 * len(groups), **ratios) as (figure, (upper, lower)):
         handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **DIAGONAL)
-        for number, (members, label) in enumerate(zip(groups, _legend(groups), strict=True)):
+        for number, (members, label) in enumerate(zip(groups, legend(groups), strict=True)):
             bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
             ece, _ = mean_and_error([run.results["ece"] for run in members])
             handles.append(_reliability_line(upper, bins, number, f"{label}: ECE {100 * ece:.2f} %", len(groups) <= 3))
@@ -91,7 +91,7 @@ def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
     _need(groups, "was tested under occlusion")
     with drawing(path, 4.2, 3.1 + 0.16 * len(groups)) as (figure, (axes,)):
         handles = []
-        for number, (members, label) in enumerate(zip(groups, _legend(groups), strict=True)):
+        for number, (members, label) in enumerate(zip(groups, legend(groups), strict=True)):
             shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
             points = [mean_and_error([100 * run.occlusion()[share] for run in members]) for share in shares]
             handles.append(
@@ -114,13 +114,6 @@ def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
 def _need(something: Sequence[Any], what: str) -> None:
     if not something:
         raise ValueError(f"No run {what}.")
-
-
-def _legend(groups: Sequence[Sequence[Run]]) -> list[str]:
-    return [
-        f"{label} (n = {len(members)})" if len(members) > 1 else label
-        for label, members in zip(labels(groups), groups, strict=True)
-    ]
 
 
 def _line(axes: Axes, rows: Sequence[dict[str, Any]], name: str, scale: float, **style: Any) -> None:

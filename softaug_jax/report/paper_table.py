@@ -17,7 +17,7 @@ from softaug_jax.report.table import about_seeds
 if TYPE_CHECKING:
     from configs.tables import Cell
 
-PAPER_EPOCHS = 500  # on CIFAR
+PAPER_EPOCHS = 500  # of classification on CIFAR
 HEADER = ("Data", "Model", "Method", "Epochs", "Paper", "Ours", "n", "Change, paper", "Change, ours", "NLL", "ECE %")
 CSV_HEADER = (
     *("dataset", "model", "method", "epochs", "paper_top1_error", "paper_top1_error_standard_error"),
@@ -115,18 +115,19 @@ def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), mo
         for dataset, model in sorted(others - own):
             cells += commands.cells(name, [dataset], [model]) if dataset in shown else []
     placed = place(cells, finished)
-    blocks = _blocks(cells, placed, own)
-    return PaperTable(name, blocks, _notes(name, blocks), placed.strays)
+    usual = next((cell.build().epochs for cell in cells if cell.config is not None), PAPER_EPOCHS)
+    blocks = _blocks(cells, placed, own, usual)
+    return PaperTable(name, blocks, _notes(name, blocks, usual), placed.strays)
 
 
-def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]]) -> dict[int, list[Line]]:
+def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]], usual: int) -> dict[int, list[Line]]:
     """A network on a data set is in the blocks of the epochs it was run for; one of the table's that was not run at
-    all is in the block of most epochs."""
+    all is in the block of most epochs, or of the configs' usual ones if none was."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell[:2], []).append(cell)
     epochs_of = {group: {epochs for epochs, cell in placed.runs if cell[:2] == group} for group in groups}
-    rest = max((epochs for group in own for epochs in epochs_of[group]), default=PAPER_EPOCHS)
+    rest = max((epochs for group in own for epochs in epochs_of[group]), default=usual)
     blocks: dict[int, list[Line]] = {}
     for group, members in groups.items():
         for epochs in epochs_of[group] or ({rest} if group in own else ()):
@@ -158,21 +159,21 @@ def paper_figure(cell: Cell) -> Figure | None:
     return round(found.mean / 100, 6), error
 
 
-def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
+def _notes(name: str, blocks: dict[int, list[Line]], usual: int) -> list[str]:
     lines = [line for block in blocks.values() for line in block]
-    notes = [
-        "Change is in points, against Baseline; the paper's is that of the means it prints. "
-        f"The paper's figures are means of 3 runs, of {PAPER_EPOCHS} epochs on CIFAR."
-    ]
+    notes = ["Change is in points, against Baseline; the paper's is that of the means it prints."]
+    if tables := {line.cell.paper.table for line in lines if line.cell.paper}:
+        about = "how many epochs it does not say" if tables == {4} else f"of {PAPER_EPOCHS} epochs on CIFAR"
+        notes[0] += f" The paper's figures are means of 3 runs, {about}."
     if runs := [line.runs for line in lines if line.runs]:
         notes.append("Ours are those after the last epoch, not of the best one." + about_seeds(runs))
     notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.config is None)
     for epochs, block in blocks.items():
-        notes += _to_run(name, epochs, block)
+        notes += _to_run(name, epochs, block, usual)
     return notes
 
 
-def _to_run(name: str, epochs: int, block: Sequence[Line]) -> list[str]:
+def _to_run(name: str, epochs: int, block: Sequence[Line], usual: int) -> list[str]:
     """What is not run, and the commands that run it: networks that lack the same methods share one."""
     lacking: dict[tuple[str, str], list[str]] = {}
     rows = {line.cell.method: line.cell.slug for line in block}
@@ -187,6 +188,6 @@ def _to_run(name: str, epochs: int, block: Sequence[Line]) -> list[str]:
         words = ["python", "-m", "softaug_jax.sweep", name, f"--dataset={dataset}"]
         words += [f"--model={model}" for model in models]
         words += [f"--method={rows[method]}" for method in methods if len(methods) < len(rows)]
-        words += [f"--epochs={epochs:g}"] if epochs != PAPER_EPOCHS else []
+        words += [f"--epochs={epochs:g}"] if epochs != usual else []
         notes.append(f"Not run, {dataset}, {', '.join(models)}: {'; '.join(methods)}. To run: {shlex.join(words)}")
     return notes

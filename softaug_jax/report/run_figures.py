@@ -8,6 +8,7 @@ from pathlib import Path
 from softaug_jax.data.info import info
 from softaug_jax.report import curves
 from softaug_jax.report.figures import softening_curves
+from softaug_jax.report.pair_curves import pair_weights, self_supervised_curves
 from softaug_jax.report.runs import Run, read
 
 
@@ -15,7 +16,7 @@ def write_run_figures(workdir: str | Path) -> list[Path]:
     """Draws what the run's files hold into figures/ in its workdir, and returns the paths.
 
     These are learning_curves.png, reliability.png and occlusion.png as far as they were measured, and
-    softening_curves.png if the run softens.
+    softening_curves.png, or pair_weights.png of a self-supervised run, if it softens.
 
     Raises:
       UsageError: if `workdir` holds no run.
@@ -23,25 +24,43 @@ def write_run_figures(workdir: str | Path) -> list[Path]:
     run = read(workdir)
     folder = run.workdir / "figures"
     written = write_comparison_figures(folder, [run])
-    soften = run.config["soften"]
-    if soften["mode"] != "none":
-        p_min = 1.0 / info(run.config["dataset"]).num_classes if soften["p_min"] is None else soften["p_min"]
-        path = folder / "softening_curves.png"
-        softening_curves(path, p_min, p_max=soften["p_max"], chosen=soften["k"])
-        written.append(path)
+    if (curve := _softening(folder, run)) is not None:
+        written.append(curve)
     return written
+
+
+def _softening(folder: Path, run: Run) -> Path | None:
+    """Draws the curve by which the run softens, if it does."""
+    if run.is_self_supervised:
+        pairs = run.config["pairs"]
+        if pairs["hypothesis"] == "none":
+            return None
+        path = folder / "pair_weights.png"
+        pair_weights(path, pairs["k"], pairs["p_min"], pairs["hypothesis"])
+        return path
+    soften = run.config["soften"]
+    if soften["mode"] == "none":
+        return None
+    path = folder / "softening_curves.png"
+    p_min = 1.0 / info(run.config["dataset"]).num_classes if soften["p_min"] is None else soften["p_min"]
+    softening_curves(path, p_min, p_max=soften["p_max"], chosen=soften["k"])
+    return path
 
 
 def write_comparison_figures(folder: Path, runs: Sequence[Run]) -> list[Path]:
     """Draws the learning curves, reliability and error under occlusion of several runs, as far as measured."""
+    logged = [run for run in runs if run.history]
+    classifying = [run for run in logged if not run.is_self_supervised]
+    in_pairs = [run for run in logged if run.is_self_supervised]
     wanted = {
-        "learning_curves": (curves.learning_curves, any(run.history for run in runs)),
-        "reliability": (curves.reliability, any(run.bins() is not None for run in runs)),
-        "occlusion": (curves.occlusion, any(run.occlusion() for run in runs)),
+        "learning_curves": (curves.learning_curves, classifying),
+        "self_supervised_curves": (self_supervised_curves, in_pairs),
+        "reliability": (curves.reliability, [run for run in runs if run.bins() is not None]),
+        "occlusion": (curves.occlusion, [run for run in runs if run.occlusion()]),
     }
     written = []
-    for name, (draw, is_measured) in wanted.items():
-        if is_measured:
-            draw(folder / f"{name}.png", runs)
+    for name, (draw, measured) in wanted.items():
+        if measured:
+            draw(folder / f"{name}.png", measured)
             written.append(folder / f"{name}.png")
     return written

@@ -44,6 +44,11 @@ class Run(NamedTuple):
         return self.config["name"] if self.summary is None else self.summary["method"]
 
     @property
+    def is_self_supervised(self) -> bool:
+        """Whether it learnt from pairs of views, without labels."""
+        return "pairs" in self.config
+
+    @property
     def settings(self) -> Tree:
         """The config, flat, with dotted names, without what may differ within a group of seeds."""
         return {name: value for name, value in flatten(self.config).items() if name not in FREE_FIELDS}
@@ -119,6 +124,14 @@ def labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     if len(set(result)) < len(result):
         result = [f"{label} ({run.workdir.name})" for label, run in zip(result, firsts, strict=True)]
     return result
+
+
+def legend(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """The labels, with the number of runs where there are several."""
+    return [
+        f"{label} (n = {len(members)})" if len(members) > 1 else label
+        for label, members in zip(labels(groups), groups, strict=True)
+    ]
 
 
 def _workdirs(path: Path, depth: int) -> list[Path]:
