@@ -73,7 +73,8 @@ def config_of(name: str, method: str, arg: SimpleNamespace) -> ConfigDict:
 
 
 def _digits(config: ConfigDict) -> None:
-    """1,437 grey images of 8x8 pixels: smaller batches and crops, and no flip, a mirrored digit is another sign."""
-    config.batch_size = 128
+    """1,437 grey images of 8x8 pixels: small batches, no flip (a mirrored digit is another sign), and larger crops."""
+    config.batch_size = 64
     config.eval_batch_size = 360
     config.views.flip = False
+    config.views.scale_min = 0.6

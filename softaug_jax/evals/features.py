@@ -20,7 +20,7 @@ class Features(NamedTuple):
 
 
 def extract(predict: Predict, state: Any, batches: Batches) -> Features:
-    """Runs the network over a set and keeps what it returns.
+    """Runs the network over a set and keeps what it returns, on every device.
 
     Args:
       predict: from (state, images) to features [B, F].
@@ -38,19 +38,19 @@ def extract(predict: Predict, state: Any, batches: Batches) -> Features:
         parts.append((predict(state, batch["image"]), batch["label"], batch["mask"]))
     if not parts:
         raise ValueError("There are no batches to evaluate on.")
-    # Waited for, since virtual devices of a CPU share their threads: those that already wait to join their parts can
-    # starve a network that still runs.
-    values, labels, masks = zip(*jax.block_until_ready(parts), strict=True)
-    if values[0].ndim != 2:
-        raise ValueError(f"predict returned features of shape {values[0].shape}; they must be [B, F].")
-    sharding = masks[0].sharding
+    if parts[0][0].ndim != 2:
+        raise ValueError(f"predict returned features of shape {parts[0][0].shape}; they must be [B, F].")
+    sharding = parts[0][2].sharding
     if isinstance(sharding, NamedSharding):
         sharding = NamedSharding(sharding.mesh, PartitionSpec())
-    joined = jax.jit(_join, out_shardings=sharding)
-    mask = np.asarray(joined(masks))
-    checked_count(mask.sum())
+    # Waited for, before and after: a CPU's virtual devices share their threads, and those that wait to join their parts
+    # can starve a computation that still runs.
+    columns = zip(*jax.block_until_ready(parts), strict=True)
+    join = jax.jit(_join, out_shardings=sharding)
+    values, labels, mask = (jax.block_until_ready(join(column)) for column in columns)
     real = np.flatnonzero(mask)
-    return Features(_take(joined(values), real), _take(joined(labels), real))
+    checked_count(len(real))
+    return Features(_take(values, real), _take(labels, real))
 
 
 def direction(values: jax.Array) -> jax.Array:

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from softaug_jax import metrics
 from softaug_jax.checks import UsageError, check_count, check_scalar
 from softaug_jax.evals.features import Features, direction, extract
-from softaug_jax.evals.protocol import Batch, Batches, Predict, add_up, checked_count
+from softaug_jax.evals.protocol import Batches, Predict
 
 
 class NearestNeighbors:
@@ -63,24 +63,20 @@ class NearestNeighbors:
                 f"Use at most --config.evals.knn_k={available}."
             )
         bank = bank._replace(values=_direction(bank.values))
-        sums = add_up(_sums(self._votes(state, bank, b), b["label"], b["mask"]) for b in self.batches)
-        yield "knn_top1_error", float(sums.wrong) / checked_count(sums.examples)
 
-    def _votes(self, state: Any, bank: Features, batch: Batch) -> jax.Array:
-        """The votes on a batch, once they are there.
+        def voted(state: Any, images: jax.Array) -> jax.Array:
+            scores = _batch_votes(
+                self.predict(state, images),
+                bank,
+                self.temperature,
+                num_classes=self.num_classes,
+                k=self.k,
+                sharding=images.sharding,
+            )
+            return jax.block_until_ready(scores)  # the similarities of several batches at once might not fit
 
-        One batch after the other: the similarities of several at once might not fit into memory. And virtual devices
-        of a CPU share their threads: those that already wait for the others' sums can starve a search that still runs.
-        """
-        scores = _batch_votes(
-            self.predict(state, batch["image"]),
-            bank,
-            self.temperature,
-            num_classes=self.num_classes,
-            k=self.k,
-            sharding=batch["mask"].sharding,
-        )
-        return jax.block_until_ready(scores)
+        counted = extract(voted, state, self.batches)
+        yield "knn_top1_error", float(_sums(counted.values, counted.labels).wrong) / len(counted.labels)
 
 
 def votes(
@@ -153,7 +149,7 @@ def _top_k(similarity: jax.Array, k: int, sharding: jax.sharding.Sharding | None
     if not isinstance(sharding, NamedSharding):
         return own_rows(similarity)
     # Each device its own rows, said explicitly: XLA would bring all rows to every device.
-    spec = sharding.spec
+    spec = PartitionSpec(*sharding.spec[:1])
     return jax.shard_map(own_rows, mesh=sharding.mesh, in_specs=spec, out_specs=(spec, spec))(similarity)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from softaug_jax import metrics
 from softaug_jax.checks import check_count, check_scalar
@@ -87,14 +88,16 @@ class LinearProbe:
         train = extract(self.predict, state, self.train_batches)
         scale = linear.standardization(train.values)
         classifier = self._train(state, train, scale)
+        test = extract(self.predict, state, self.batches)
         # To the evaluators of logits, the logits are the images of a model that returns what it is shown.
-        scored = [
-            {**batch, "image": linear.logits(classifier, scale, self.predict(state, batch["image"]))}
-            for batch in self.batches
-        ]
+        scored = {
+            "image": linear.logits(classifier, scale, test.values),
+            "label": test.labels,
+            "mask": jnp.ones_like(test.labels, bool),
+        }
         shown = lambda _, logits: logits
-        yield from Classification(shown, scored).run(state)
-        yield from Calibration(shown, scored, self.num_bins).run(state)
+        yield from Classification(shown, [scored]).run(state)
+        yield from Calibration(shown, [scored], self.num_bins).run(state)
         yield "probe/train_top1_error", float(_wrong(classifier, scale, train)) / len(train.labels)
 
     def _train(self, state: Any, train: Features, scale: linear.Scale) -> linear.Classifier:

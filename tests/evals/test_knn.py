@@ -39,8 +39,8 @@ def evaluate(rows, batches, train_batches, state=1.0, **kwargs):
     return dict(evaluator.run(np.float32(state)))
 
 
-@pytest.mark.parametrize(("batch_size", "devices"), [(16, 8), (64, 8), (7, 1), (200, 1)])
-@pytest.mark.parametrize(("k", "temperature"), [(1, 0.1), (20, 0.1), (20, 1.0), (150, 0.3)])
+@pytest.mark.parametrize(("batch_size", "devices"), [(16, 8), (64, 8), (7, 1)])
+@pytest.mark.parametrize(("k", "temperature"), [(1, 0.1), (20, 0.1), (150, 0.3)])
 def test_error_is_that_of_numpy_whatever_the_batches(rng, rows, feature_batches, batch_size, devices, k, temperature):
     bank, bank_labels, queries, labels = make(rng)
     results = evaluate(

@@ -26,7 +26,9 @@ def test_the_task_is_known_by_the_config():
 def test_defaults_are_the_papers(name):
     chosen = config(name, "")
     assert (chosen.dataset, chosen.model.name, chosen.epochs, chosen.batch_size) == ("cifar10", "resnet18", 800, 512)
-    assert chosen.optimizer.to_dict() == dict(learning_rate=0.06, momentum=0.9, nesterov=False, weight_decay=5e-4)
+    rate = {"simsiam": 0.03, "barlow_twins": 0.01}[name]
+    assert chosen.optimizer.learning_rate == pytest.approx(2 * rate)
+    assert (chosen.optimizer.momentum, chosen.optimizer.nesterov, chosen.optimizer.weight_decay) == (0.9, False, 5e-4)
     assert (chosen.pairs.hypothesis, chosen.pairs.k, chosen.pairs.p_min) == ("none", 4.0, 0.0)
     assert (chosen.model.projector_layers, chosen.model.projection_dim) == ({"simsiam": 2}.get(name, 3), 2048)
     assert (chosen.evals.knn_k, chosen.evals.knn_temperature) == (200, 0.1)
