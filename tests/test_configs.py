@@ -60,7 +60,9 @@ LARGE = {"pyramidnet272": "pyramidnet20_a24"}  # by its small relative: its own 
 def test_every_cell_of_the_tables_builds_and_its_step_traces(name, argument):
     chosen = config(name, argument, batch_size=8)
     validate(chosen, num_devices=1)
-    chosen.model.name = LARGE.get(chosen.model.name, chosen.model.name)
+    # A network is traced in its data set's first row; the other rows' methods know nothing of it, and take a small one.
+    first_row = CELLS[name, argument].slug in ("baseline", "simsiam", "barlow_twins")
+    chosen.model.name = LARGE.get(chosen.model.name, chosen.model.name) if first_row else "resnet8"
     parts = setup.build(chosen)
     size = (8, *parts.info.image_size, parts.info.channels)
     batch = {"image": jax.ShapeDtypeStruct(size, jnp.uint8), "label": jax.ShapeDtypeStruct((8,), jnp.int32)}

@@ -30,8 +30,8 @@ def test_every_key_finds_its_number():
 def test_every_number_of_the_authors_own_has_a_cell():
     named = {cell.paper for cell in ALL}
     others = ("(Zhang et al.)", "(DeVries and Taylor)", "(Kim et al.)")
-    own = {tuple(result[:4]) for result in RESULTS if result.table in (1, 2) and not result.method.endswith(others)}
-    assert len(own) == 10 + 56
+    own = {tuple(result[:4]) for result in RESULTS if result.table in (1, 2, 4) and not result.method.endswith(others)}
+    assert len(own) == 10 + 56 + 5
     assert own <= named
 
 
@@ -40,6 +40,16 @@ def test_table_2_is_read_as_in_the_paper():
     key = cell.paper
     assert lookup(key.dataset, key.model, key.method, table=2).mean == 2.02
     assert cell.argument(30, 2) == "model=pyramidnet272,policy=randaugment,epochs=30,seed=2"
+
+
+def test_table_4_is_read_as_in_the_paper():
+    cell = of("table4", "SA#2", datasets=["cifar100"])
+    assert lookup(*cell.paper[1:], table=4).mean == 37.39
+    assert cell.argument(epochs=100) == (
+        "model=resnet18,dataset=cifar100,hypothesis=sa2,learning_rate=0.1,epochs=100,seed=0"
+    )
+    assert of("table4", "SA#2", datasets=["cifar10"]).paper is None
+    assert {cell.paper for cell in tables.cells("barlow_twins")} == {None}
 
 
 def test_only_imagenet_waits_for_a_config_and_says_so():
@@ -73,6 +83,9 @@ def test_a_slug_is_one_training_in_all_tables():
         ("table1", "focal5", {"loss.focal_gamma": 5.0}),
         ("table1", "RandAugment", {"augment.policy": "randaugment", "augment.crop": "hard"}),
         ("table1", "soft augmentation", {"augment.crop": "soft", "soften.mode": "target_and_weight"}),
+        ("table4", "Baseline", {"pairs.method": "simsiam", "pairs.hypothesis": "none"}),
+        ("table4", "SA#1", {"pairs.hypothesis": "sa1", "pairs.k": 4.0, "pairs.p_min": 0.0}),
+        ("barlow_twins", "SA#2", {"pairs.method": "barlow_twins", "pairs.hypothesis": "sa2"}),
         ("extras", "Hard crop 16 px", {"augment.pad_px": 16, "augment.crop": "hard", "soften.mode": "none"}),
         ("extras", "SA, weight only", {"augment.crop": "soft", "soften.mode": "weight"}),
         ("extras", "Soft crop, hard targets", {"augment.crop": "soft", "soften.mode": "none"}),
