@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from softaug_jax.models.convolution import Conv
+
 # He normal by fan-out for convolutions, the layer's own default in PyTorch for the classifier: the CIFAR recipe.
 CONV_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 LINEAR_INIT = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
@@ -42,11 +44,11 @@ def conv(
 ) -> nnx.Conv:
     """A square convolution of odd size, padded as PyTorch does: (size - 1) / 2 on each side."""
     pad = (size - 1) // 2
-    return nnx.Conv(
+    return Conv(
         channels_in,
         channels,
         (size, size),
-        strides=stride,
+        strides=(stride, stride),
         padding=((pad, pad), (pad, pad)),
         feature_group_count=groups,
         use_bias=bias,
