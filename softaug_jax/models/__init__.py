@@ -12,6 +12,7 @@ from flax import nnx
 from softaug_jax.checks import UsageError
 from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
 from softaug_jax.models.layers import Keys
+from softaug_jax.target import platform
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
     "resnet8": resnet.resnet8,
@@ -47,7 +48,7 @@ class Model(NamedTuple):
 def compute_dtype(name: str) -> Any:
     """The dtype of activations: by name, or for "auto" bfloat16 on TPU and GPU and float32 on CPU."""
     if name == "auto":
-        return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        return jnp.float32 if platform() == "cpu" else jnp.bfloat16
     if name not in DTYPES:
         raise UsageError(f"model.dtype = {name!r} is unknown. Choose from auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
