@@ -11,7 +11,7 @@ from flax import nnx
 
 from softaug_jax.checks import UsageError
 from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
-from softaug_jax.models.layers import Keys
+from softaug_jax.models.layers import BatchNorm, Keys
 from softaug_jax.target import platform
 
 MODELS: dict[str, Callable[..., nnx.Module]] = {
@@ -54,7 +54,9 @@ def compute_dtype(name: str) -> Any:
     return DTYPES[name]
 
 
-def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar") -> Model:
+def create(
+    name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar", norm_group: int = 0
+) -> Model:
     """Builds a network by name.
 
     Args:
@@ -63,6 +65,7 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", s
       channels: of the images.
       dtype: of the activations: "auto", "float32" or "bfloat16".
       stem: "cifar" for images of some 32 pixels, "imagenet" for some 224, which only WITH_IMAGENET_STEM offer.
+      norm_group: examples that BatchNorm takes its statistics over in training, a divisor of the batch; 0: all.
 
     Raises:
       UsageError: if the name, the dtype or the stem is unknown, or the network does not offer that stem.
@@ -72,7 +75,11 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", s
     arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **_stem(name, stem))
 
     def build(key: jax.Array) -> nnx.Module:
-        return MODELS[name](**arguments, rngs=cast(nnx.Rngs, Keys(key)))
+        network = MODELS[name](**arguments, rngs=cast(nnx.Rngs, Keys(key)))
+        for _, module in nnx.iter_graph(network):
+            if isinstance(module, BatchNorm):
+                module.group = norm_group
+        return network
 
     abstract = nnx.eval_shape(lambda: build(jax.random.key(0)))
     train_graph = nnx.graphdef(abstract)
