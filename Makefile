@@ -1,6 +1,7 @@
 # make demo   hard crop against Soft Augmentation on scikit-learn's digits, from nothing, in a few minutes
 # make test   lint, types and the whole suite, as CI runs it
-# Both make .venv where it is missing. Another Python: make PYTHON=python3.12 test
+# make test-tpu  what the TPU compiler makes of the training step: needs no TPU, but a few minutes
+# They make their virtual environment (.venv, or .venv-tpu) where it is missing. Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -9,7 +10,7 @@ DEMO ?= runs/demo
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-tpu lint clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -41,5 +42,16 @@ lint: $(VENV)/dev
 test: lint
 	@$(BIN)/python -m pytest -q -n 2 --dist=loadfile
 
+# A virtual environment of its own: where the TPU compiler is installed, JAX looks for a TPU.
+$(VENV)-tpu/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv was found. Name one: make PYTHON=/path/to/python3.12 test-tpu" >&2; exit 2; }
+	@echo "installing softaug_jax[tpu] into $(VENV)-tpu"
+	@$(PYTHON) -m venv $(VENV)-tpu
+	@$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tpu]' 'pytest>=9.0' 'hypothesis>=6.150'
+	@touch $@
+
+test-tpu: $(VENV)-tpu/ready
+	@$(VENV)-tpu/bin/python -m pytest -q tests/tpu
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tpu build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -87,7 +87,13 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
     config.eval_batch_size = 1000
     config.eval_every_epochs = max(1, arg.epochs // 50)
     config.checkpoint_every_epochs = max(1, arg.epochs // 50)
-    config.model = ConfigDict({"name": arg.model, "dtype": "auto"})  # auto: bfloat16 on TPU and GPU, float32 on CPU
+    config.model = ConfigDict(
+        {
+            "name": arg.model,
+            "dtype": "auto",  # auto: bfloat16 on TPU and GPU, float32 on CPU
+            "norm_group": 0,  # examples that BatchNorm takes its statistics over; 0: the global batch
+        }
+    )
     config.data = ConfigDict(
         {
             "dir": "",  # "": $TFDS_DATA_DIR, else ~/tensorflow_datasets

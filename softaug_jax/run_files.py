@@ -11,6 +11,9 @@ from softaug_jax.checks import UsageError
 
 Tree = dict[str, Any]
 
+# Fields of configs that runs of earlier versions lack, with the values by which those trained.
+ADDED_LATER: Tree = {"model.norm_group": 0}
+
 
 def flatten(tree: Tree, prefix: str = "") -> Tree:
     """Nested dictionaries as one, with dotted names."""
@@ -18,6 +21,11 @@ def flatten(tree: Tree, prefix: str = "") -> Tree:
     for name, value in tree.items():
         flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
     return flat
+
+
+def settings(config: Tree) -> Tree:
+    """A run's config, flat, with the fields that were added after it ran."""
+    return {**ADDED_LATER, **flatten(config)}
 
 
 def read_json(path: Path) -> Tree:

@@ -40,12 +40,15 @@ class Chain(NamedTuple):
     def augment(self, batch: Mapping[str, Draws], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
         """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's own key."""
         images = batch["image"]
-        draws = self.sample(key, images.shape[0], image_size(images), given=batch)
-        images, visibility = self.apply(images, draws, step)
-        if self.mix is None:
-            return Augmented(images, visibility, None)
-        images, share = self.mix.apply(images, draws[MIX])
-        return Augmented(images, visibility, share)
+        with jax.named_scope("augment"):  # what profiles and benchmarks/tpu_compile.py know it by
+            with jax.named_scope("draw"):
+                draws = self.sample(key, images.shape[0], image_size(images), given=batch)
+            images, visibility = self.apply(images, draws, step)
+            if self.mix is None:
+                return Augmented(images, visibility, None)
+            with jax.named_scope(MIX):
+                images, share = self.mix.apply(images, draws[MIX])
+            return Augmented(images, visibility, share)
 
     def sample(
         self, key: jax.Array, batch: int, size: tuple[int, int], given: Mapping[str, Draws] | None = None
@@ -70,7 +73,8 @@ class Chain(NamedTuple):
         """Returns the images [B, H, W, C], not mixed yet, and their visibility [B], the product of the members'."""
         visibility = fully_visible(images)
         for member in self.members:
-            images, left = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
+            with jax.named_scope(member.name):
+                images, left = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
             visibility = visibility * left
         return images, visibility
 

@@ -36,6 +36,7 @@ def batch(
     data: DeviceData, epoch_order: jax.Array, epoch: jax.typing.ArrayLike, step: jax.typing.ArrayLike, batch_size: int
 ) -> dict[str, jax.Array]:
     """The batch of a step of this epoch: `image` uint8 [B, H, W, C], `label` int32 [B]."""
-    start = step * batch_size - jnp.asarray(epoch) * data.labels.shape[0]
-    indices = jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))
-    return {"image": data.images[indices], "label": data.labels[indices]}
+    with jax.named_scope("input"):
+        start = step * batch_size - jnp.asarray(epoch) * data.labels.shape[0]
+        indices = jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))
+        return {"image": data.images[indices], "label": data.labels[indices]}

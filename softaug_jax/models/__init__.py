@@ -11,7 +11,8 @@ from flax import nnx
 
 from softaug_jax.checks import UsageError
 from softaug_jax.models import efficientnet, pyramidnet, resnet, wide_resnet
-from softaug_jax.models.layers import Keys, Network
+from softaug_jax.models.layers import Keys, Network, group_norms
+from softaug_jax.target import platform
 
 MODELS: dict[str, Callable[..., Network]] = {
     "resnet8": resnet.resnet8,
@@ -49,13 +50,15 @@ class Model(NamedTuple):
 def compute_dtype(name: str) -> Any:
     """The dtype of activations: by name, or for "auto" bfloat16 on TPU and GPU and float32 on CPU."""
     if name == "auto":
-        return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        return jnp.float32 if platform() == "cpu" else jnp.bfloat16
     if name not in DTYPES:
         raise UsageError(f"model.dtype = {name!r} is unknown. Choose from auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
 
 
-def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar") -> Model:
+def create(
+    name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar", norm_group: int = 0
+) -> Model:
     """Builds a network by name.
 
     Args:
@@ -64,6 +67,7 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", s
       channels: of the images.
       dtype: of the activations: "auto", "float32" or "bfloat16".
       stem: "cifar" for images of some 32 pixels, "imagenet" for some 224, which only WITH_IMAGENET_STEM offer.
+      norm_group: examples that BatchNorm takes its statistics over in training, a divisor of the batch; 0: all.
 
     Raises:
       UsageError: if the name, the dtype or the stem is unknown, or the network does not offer that stem.
@@ -73,6 +77,7 @@ def create(name: str, *, num_classes: int, channels: int, dtype: str = "auto", s
         build,
         train_call=lambda network, images, key: network(images, key),
         predict_call=lambda network, images: network(images, None),
+        norm_group=norm_group,
     )
 
 
@@ -92,11 +97,12 @@ def functional(
     *,
     train_call: Callable[[Any, jax.Array, jax.Array], Any],
     predict_call: Callable[[Any, jax.Array], jax.Array],
+    norm_group: int = 0,
 ) -> Model:
     """The pure functions of a module, by what to call of it: with inputs and a key in training, with images after."""
 
     def construct(key: jax.Array) -> Any:
-        return build(cast(nnx.Rngs, Keys(key)))
+        return group_norms(build(cast(nnx.Rngs, Keys(key))), norm_group)
 
     abstract = nnx.eval_shape(lambda: construct(jax.random.key(0)))
     train_graph = nnx.graphdef(abstract)

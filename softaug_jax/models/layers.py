@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from softaug_jax.models.convolution import Conv
+
 # He normal by fan-out for convolutions, the layer's own default in PyTorch for the classifier: the CIFAR recipe.
 CONV_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 LINEAR_INIT = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
@@ -42,11 +44,11 @@ def conv(
 ) -> nnx.Conv:
     """A square convolution of odd size, padded as PyTorch does: (size - 1) / 2 on each side."""
     pad = (size - 1) // 2
-    return nnx.Conv(
+    return Conv(
         channels_in,
         channels,
         (size, size),
-        strides=stride,
+        strides=(stride, stride),
         padding=((pad, pad), (pad, pad)),
         feature_group_count=groups,
         use_bias=bias,
@@ -77,42 +79,69 @@ class BatchNorm(nnx.BatchNorm):
     sets them in a way that reads the traced array's sharding, at the same price as in `Keys`: tracing a training step
     of PyramidNet-272 took 90 s.
 
+    With `group` > 0 a training batch is normalised in groups of so many examples, each by its own statistics ("ghost
+    batches", Hoffer et al., arXiv:1705.08741). Where no group is split over devices, none waits for another.
+
     Args:
       affine: whether a learnt scale and bias follow.
+      group: examples whose statistics are taken together in training, a divisor of the batch; 0: all.
     """
 
-    def __init__(self, channels: int, *, affine: bool = True, dtype: Any, rngs: nnx.Rngs):
+    def __init__(self, channels: int, *, affine: bool = True, group: int = 0, dtype: Any, rngs: nnx.Rngs):
         super().__init__(
             channels, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine, dtype=dtype, rngs=rngs
         )
+        self.group = group
 
     def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
-        """Normalises [..., C], images [B, H, W, C] or vectors [B, C], over all axes but the last."""
-        x = x.astype(jnp.float32)
-        mean, var = self.mean[...], self.var[...]
-        if not self.use_running_average:
+        """Normalises [B, ..., C], images or vectors, over all axes but the last, in training a group at a time.
+
+        Raises:
+          ValueError: in training, if the batch is not a multiple of the group.
+        """
+        shape, x = x.shape, x.astype(jnp.float32)
+        if self.use_running_average:
+            x, mean, var = x[None], self.mean[...][None], self.var[...][None]
+        else:
+            x = x.reshape(-1, self._examples(shape[0]), *shape[1:])
             mean, var = self._statistics(x)
         gain = jax.lax.rsqrt(var + self.epsilon)
         if self.scale is not None:
-            gain = gain * self.scale[...]
+            gain = gain * self.scale[...][None]
         y = (x - _to_rank(mean, x.ndim)) * _to_rank(gain, x.ndim)
         if self.bias is not None:
-            y = y + _to_rank(self.bias[...], x.ndim)
-        return y.astype(self.dtype)
+            y = y + _to_rank(self.bias[...][None], x.ndim)
+        return y.reshape(shape).astype(self.dtype)
+
+    def _examples(self, batch: int) -> int:
+        """How many examples a group has."""
+        if self.group and batch % self.group:
+            raise ValueError(
+                f"norm_group = {self.group} does not divide the batch of {batch}. Use a divisor of it, or 0 for all."
+            )
+        return self.group or batch
 
     def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The batch's mean and biased variance [C], in one pass over it; moves the running ones towards them."""
-        axes = tuple(range(x.ndim - 1))
+        """Each group's mean and biased variance [G, C], in one pass; moves the running ones towards their average."""
+        axes = tuple(range(1, x.ndim - 1))
         mean = jnp.mean(x, axes)
         var = jnp.maximum(0.0, jnp.mean(jnp.square(x), axes) - jnp.square(mean))
         for running, value in ((self.mean, mean), (self.var, var)):
-            running.set_value(self.momentum * running[...] + (1 - self.momentum) * value)
+            running.set_value(self.momentum * running[...] + (1 - self.momentum) * jnp.mean(value, 0))
         return mean, var
 
 
+def group_norms(network: nnx.Module, group: int) -> Any:
+    """The network, its BatchNorms taking their statistics over groups of so many examples in training; 0: all."""
+    for _, module in nnx.iter_graph(network):
+        if isinstance(module, BatchNorm):
+            module.group = group
+    return network
+
+
 def _to_rank(channels: jax.Array, rank: int) -> jax.Array:
-    """[C] to [1, ..., 1, C]."""
-    return channels.reshape((1,) * (rank - 1) + (-1,))
+    """[G, C] to [G, 1, ..., 1, C]."""
+    return channels.reshape(channels.shape[0], *(1,) * (rank - 2), channels.shape[1])
 
 
 def global_average(x: jax.Array) -> jax.Array:

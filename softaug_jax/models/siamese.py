@@ -39,6 +39,7 @@ def create(
     projection_dim: int = 2048,
     predictor_dim: int = 512,
     stem: str = "cifar",
+    norm_group: int = 0,
 ) -> models.Model:
     """Builds a siamese network on any backbone. Its parameters lie under "backbone", "projector" and "predictor".
 
@@ -56,6 +57,7 @@ def create(
       projection_dim: D, the width of each of them.
       predictor_dim: the width of the predictor's hidden layer; Barlow Twins ignores it.
       stem: as in models.create.
+      norm_group: as in models.create; a view's examples, not a pair's.
 
     Raises:
       UsageError: if the name, the method, the dtype or the stem is unknown, or the backbone does not offer that stem.
@@ -79,6 +81,7 @@ def create(
         lambda rngs: Siamese(backbone(rngs), **heads, rngs=rngs),
         train_call=lambda siamese, views, key: siamese(views, key),
         predict_call=lambda siamese, images: siamese.backbone.features(images, None),
+        norm_group=norm_group,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax.report.runs import Run
-from softaug_jax.run_files import Tree, flatten
+from softaug_jax.run_files import Tree, settings
 
 if TYPE_CHECKING:
     from configs.tables import Cell
@@ -49,7 +49,7 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
 
 def trained(config: Tree) -> Tree:
     """What decides what is trained: the config, flat, as JSON has it, without seed, epochs, data and evals."""
-    flat = flatten(json.loads(json.dumps(config)))
+    flat = settings(json.loads(json.dumps(config)))
     return {name: value for name, value in flat.items() if name not in FREE and not name.startswith(FREE_PREFIXES)}
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softaug_jax.checks import UsageError
-from softaug_jax.run_files import Tree, flatten, read_history, read_json
+from softaug_jax.run_files import Tree, read_history, read_json, settings
 
 # What runs of one group may differ in, beside the seed: it does not change what they compute.
 FREE_FIELDS = ("seed", "data.dir", "data.download", "checkpoint_every_epochs")
@@ -51,7 +51,7 @@ class Run(NamedTuple):
     @property
     def settings(self) -> Tree:
         """The config, flat, with dotted names, without what may differ within a group of seeds."""
-        return {name: value for name, value in flatten(self.config).items() if name not in FREE_FIELDS}
+        return {name: value for name, value in settings(self.config).items() if name not in FREE_FIELDS}
 
     def occlusion(self) -> dict[float, float]:
         """Top-1 error by occluded share of the image, both in [0, 1]; empty if it was not measured."""

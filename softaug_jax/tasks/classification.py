@@ -73,7 +73,11 @@ RULES = Rules(
 def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
     """The network, the augmentations and the objective."""
     model = models.create(
-        config.model.name, num_classes=about.num_classes, channels=about.channels, dtype=config.model.dtype
+        config.model.name,
+        num_classes=about.num_classes,
+        channels=about.channels,
+        dtype=config.model.dtype,
+        norm_group=config.model.norm_group,
     )
     return Recipe(model, augmentations(config, about, schedule), ClassObjective(config, about.num_classes, schedule))
 

@@ -73,6 +73,7 @@ def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
         projector_layers=m.projector_layers,
         projection_dim=m.projection_dim,
         predictor_dim=m.predictor_dim,
+        norm_group=m.norm_group,
     )
     # The predictor has to keep up with the changing representation: its rate stays constant (Chen and He, section 4.2).
     constant_rate = ("predictor",) if method == "simsiam" else ()

@@ -5,7 +5,7 @@ Both give the same thing: from one step to another, the state and the sums after
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import device
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays
+from softaug_jax.target import platform
 from softaug_jax.train.sharding import Shardings
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import Batch, StepSums, TrainStep
@@ -52,6 +53,33 @@ def jit_step(step: TrainStep, shardings: Shardings) -> TrainStep:
         out_shardings=shardings.replicated,
         donate_argnums=0,
     )
+
+
+Dispatch = Callable[[TrainState, device.DeviceData, jax.Array, Any], tuple[TrainState, StepSums]]
+
+
+def jit_dispatch(step: TrainStep, schedule: Schedule, shardings: Shardings, length: int) -> Dispatch:
+    """`length` steps on data in device memory under jit: (state, data, epoch's order, epoch) -> state and sums."""
+
+    def one(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
+        batch = device.batch(data, order, epoch, state.step, schedule.batch_size)
+        return step(state, jax.lax.with_sharding_constraint(batch, shardings.batch))
+
+    def many(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
+        body = lambda carry, _: one(carry, data, order, epoch)
+        state, sums = jax.lax.scan(body, state, length=length)
+        totals = jax.tree.map(lambda s: s.sum(), sums)
+        return state, totals._replace(first_bad_step=sums.first_bad_step.min())
+
+    replicated = shardings.replicated
+    return jax.jit(
+        one if length == 1 else many, in_shardings=(replicated,) * 4, out_shardings=replicated, donate_argnums=0
+    )
+
+
+def default_steps_per_dispatch() -> int:
+    """On CPU a convolution inside a loop runs about 30 times slower than outside one."""
+    return 1 if platform() == "cpu" else 64
 
 
 class HostFeed:
@@ -102,30 +130,12 @@ class DeviceFeed:
     def __init__(
         self, step: TrainStep, arrays: Arrays, schedule: Schedule, shardings: Shardings, steps_per_dispatch: int
     ):
-        # On CPU a convolution inside a loop runs about 30 times slower than outside one.
-        self._many = steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
+        self._many = steps_per_dispatch or default_steps_per_dispatch()
         self._schedule, self._replicated = schedule, shardings.replicated
         self._data = device.put(arrays, shardings.replicated)
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and its order
-        replicated = shardings.replicated
-        compiled = partial(
-            jax.jit,
-            in_shardings=(replicated, replicated, replicated, replicated),
-            out_shardings=replicated,
-            donate_argnums=0,
-        )
-
-        def one(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
-            batch = device.batch(data, order, epoch, state.step, schedule.batch_size)
-            return step(state, jax.lax.with_sharding_constraint(batch, shardings.batch))
-
-        def many(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
-            body = lambda carry, _: one(carry, data, order, epoch)
-            state, sums = jax.lax.scan(body, state, length=self._many)
-            totals = jax.tree.map(lambda s: s.sum(), sums)
-            return state, totals._replace(first_bad_step=sums.first_bad_step.min())
-
-        self._one_step, self._many_steps = compiled(one), compiled(many)
+        self._one_step = jit_dispatch(step, schedule, shardings, 1)
+        self._many_steps = jit_dispatch(step, schedule, shardings, self._many)
 
     def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
         step = start

@@ -24,6 +24,7 @@ AT_LEAST: dict[str, float] = {
     "eval_every_epochs": 1,
     "checkpoint_every_epochs": 1,
     "data.steps_per_dispatch": 0,
+    "model.norm_group": 0,
     "optimizer.momentum": 0,
     "optimizer.weight_decay": 0,
     "evals.num_bins": 1,
@@ -68,6 +69,11 @@ def _check_batch(config: Any, num_devices: int) -> None:
         raise UsageError(
             f"config.batch_size = {batch} does not divide over {num_devices} devices. "
             f"Use a multiple of {num_devices}, for example --config.batch_size={example}."
+        )
+    if (group := config.model.norm_group) and batch % group:
+        raise UsageError(
+            f"config.model.norm_group = {group} does not divide config.batch_size = {batch}. Use a divisor, or 0 for "
+            "statistics over the whole batch."
         )
     if batch > num_train:
         raise UsageError(f"config.batch_size = {batch} is more than the {num_train} images of {config.dataset}.")

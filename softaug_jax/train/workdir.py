@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
-from softaug_jax.run_files import flatten, read_history, read_json, write_json, write_whole
+from softaug_jax.run_files import read_history, read_json, settings, write_json, write_whole
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
 FREE_FIELDS = ("data.dir", "data.download")
@@ -42,7 +42,10 @@ class Workdir:
         """Raises UsageError if the folder was made with another config; `ignore` holds prefixes of fields."""
         if not self.is_run():
             return
-        ours, theirs = flatten(json.loads(json.dumps(config.to_dict()))), flatten(read_json(self.path / "config.json"))
+        ours, theirs = (
+            settings(json.loads(json.dumps(config.to_dict()))),
+            settings(read_json(self.path / "config.json")),
+        )
         skip = (*FREE_FIELDS, *ignore)
         differ = [
             f"{field}: {theirs.get(field)!r} there, {ours.get(field)!r} now"

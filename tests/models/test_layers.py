@@ -32,6 +32,36 @@ def test_training_normalises_by_the_batch_and_moves_the_statistics_a_tenth(norm,
     np.testing.assert_allclose(norm.var[...], 0.9 * before[1] + 0.1 * flat.var(0), rtol=1e-5)
 
 
+def test_groups_are_normalised_apart_and_move_the_statistics_by_their_average(norm, x):
+    norm.group = 2
+    before = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
+    groups = x.reshape(2, -1, 5).astype(np.float64)
+    means, variances = groups.mean(1), groups.var(1)
+    halves = [affine(norm, x[2 * g : 2 * g + 2], means[g], variances[g]) for g in range(2)]
+    np.testing.assert_allclose(norm(x), np.concatenate(halves), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.9 * before[0] + 0.1 * means.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.var[...], 0.9 * before[1] + 0.1 * variances.mean(0), rtol=1e-5)
+
+
+def test_a_group_of_the_whole_batch_is_no_group(norm, x):
+    whole = norm(x)
+    norm.group = len(x)
+    np.testing.assert_array_equal(norm(x), whole)
+
+
+def test_evaluation_takes_no_groups_so_that_any_batch_will_do(norm, x):
+    norm.group = 3
+    evaluating = nnx.view(norm, use_running_average=True)
+    expected = affine(norm, x, np.asarray(norm.mean[...]), np.asarray(norm.var[...]))
+    np.testing.assert_allclose(evaluating(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_group_must_divide_the_batch(norm, x):
+    norm.group = 3
+    with pytest.raises(ValueError, match="norm_group = 3 does not divide the batch of 4"):
+        norm(x)
+
+
 def test_evaluation_normalises_by_the_running_statistics_and_leaves_them(norm, x):
     evaluating = nnx.view(norm, use_running_average=True)
     before = np.asarray(norm.mean[...]), np.asarray(norm.var[...])

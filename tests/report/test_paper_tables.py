@@ -218,3 +218,16 @@ def test_without_table_no_configs_are_loaded(runs):
     code += "print(sorted({'configs', 'ml_collections'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_made_before_a_field_existed_keeps_its_row(tmp_path):
+    workdir = put(tmp_path / "old", "cifar10_baseline")[0]
+    config = json.loads((workdir / "config.json").read_text())
+    del config["model"]["norm_group"]
+    (workdir / "config.json").write_text(json.dumps(config))
+    table = paper_table("table2", find([tmp_path]), ["cifar10"], ["resnet18"])
+    assert table.strays == []
+    config["model"]["norm_group"] = 16
+    (workdir / "config.json").write_text(json.dumps(config))
+    (stray,) = paper_table("table2", find([tmp_path]), ["cifar10"], ["resnet18"]).strays
+    assert "model.norm_group = 16, not 0" in stray

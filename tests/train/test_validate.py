@@ -19,6 +19,8 @@ from tests.train.helpers import config
         ("soften__p_max", 0.05, "config.soften.p_max = 0.05 is below chance"),
         ("batch_size", 100, r"config.batch_size = 100 does not divide over 8 devices.*--config.batch_size=96 or 104"),
         ("batch_size", 4, r"does not divide over 8 devices.*--config.batch_size=8"),
+        ("model__norm_group", 48, "config.model.norm_group = 48 does not divide config.batch_size = 64. Use a divisor"),
+        ("model__norm_group", -1, "config.model.norm_group = -1 must be at least 0"),
         ("batch_size", 8000, "more than the 1437 images"),
         ("evals__final", ("speed",), "config.evals.final = 'speed' is unknown"),
         ("evals__occlusion_shares", (0.2, 1.2), "config.evals.occlusion_shares = 1.2 must be at most 1"),

@@ -1,0 +1,130 @@
+"""Reads what a benchmark needs from the text of a compiled program: its operations, collectives and cycles."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+PARTS = ("input", "augmentation", "forward", "backward", "update", "other")
+_BITS = {"pred": 8, "bf16": 16, "f16": 16, "f32": 32, "f64": 64}
+_COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{$")
+_OPERATION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>\(.*?\)|\S+) (?P<opcode>[a-z][\w\-]*)\(")
+_ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,]*)\]")
+
+
+class Operation(NamedTuple):
+    """One operation, and how often the program runs it."""
+
+    opcode: str
+    arrays: tuple[tuple[str, int], ...]  # of its result: dtype and bytes
+    path: str  # its op_name: jit(step)/augment/...; empty if the compiler made it
+    cycles: int  # estimated, once
+    times: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for _, size in self.arrays)
+
+
+def operations(text: str) -> list[Operation]:
+    """All operations that the entry reaches, those of loops as often as they run; none of inside a fusion.
+
+    Of a conditional every branch is counted. A loop whose length the compiler does not know counts once.
+    """
+    computations = _computations(text)
+    found: list[Operation] = []
+
+    def visit(name: str, times: int) -> None:
+        for line in computations[name]:
+            match = _OPERATION.match(line)
+            if match is None:
+                continue
+            found.append(_operation(match, line, times))
+            if match["opcode"] == "while":
+                trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
+                visit(_called("body", line)[0], times * int(trips[1] if trips else 1))
+            elif match["opcode"] == "call":
+                visit(_called("to_apply", line)[0], times)
+            elif match["opcode"] == "conditional":
+                for branch in _called("branch_computations", line):
+                    visit(branch, times)
+
+    visit(next(name for name in computations if name.startswith("ENTRY ")), 1)
+    return found
+
+
+def collectives(found: Iterable[Operation]) -> Iterator[Operation]:
+    """Those that wait for other devices; an asynchronous one is counted at its start."""
+    for operation in found:
+        if operation.opcode.removesuffix("-start") in COLLECTIVES:
+            yield operation
+
+
+def cycles_by_part(found: Iterable[Operation], outside: str = "update") -> Counter[str]:
+    """Estimated cycles of each of PARTS. What is under no named part, as targets and optimiser, goes to `outside`.
+
+    A fusion is where its root is.
+    """
+    cycles: Counter[str] = Counter()
+    for operation in found:
+        cycles[part_of(operation.path, outside)] += operation.cycles * operation.times
+    return cycles
+
+
+def cycles_by_scope(found: Iterable[Operation], scope: str) -> Counter[str]:
+    """Estimated cycles by the name that follows `scope` in an operation's path."""
+    cycles: Counter[str] = Counter()
+    for operation in found:
+        _, inside, rest = operation.path.partition(f"/{scope}/")
+        if inside:
+            cycles[rest.split("/")[0]] += operation.cycles * operation.times
+    return cycles
+
+
+def part_of(path: str, outside: str = "update") -> str:
+    """The part of the step that an op_name is in: by the named scopes, and by JAX's names of differentiation."""
+    if "/" not in path:
+        return "other"
+    scopes = path.split("/")
+    for scope, part in (("augment", "augmentation"), ("input", "input")):
+        if scope in scopes:
+            return part
+    if "transpose(jvp(" in path:
+        return "backward"
+    return "forward" if "jvp(" in path else outside
+
+
+def _computations(text: str) -> dict[str, list[str]]:
+    """The lines of each computation; the entry's name begins with "ENTRY "."""
+    computations: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        match = _COMPUTATION.match(line)
+        if match:
+            lines = computations[(match["entry"] or "") + match["name"]] = []
+        else:
+            lines.append(line)
+    return computations
+
+
+def _called(kind: str, line: str) -> list[str]:
+    match = re.search(rf"{kind}=(\{{[^}}]*\}}|%?[\w.\-]+)", line)
+    assert match is not None
+    return re.findall(r"[\w.\-]+", match[1])
+
+
+def _operation(match: re.Match[str], line: str, times: int) -> Operation:
+    path = re.search(r'op_name="([^"]*)"', line)
+    cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
+    arrays = tuple(_array(array) for array in _ARRAY.finditer(match["type"]))
+    return Operation(match["opcode"], arrays, path[1] if path else "", int(cycles[1]) if cycles else 0, times)
+
+
+def _array(match: re.Match[str]) -> tuple[str, int]:
+    dtype = match["dtype"]
+    bits = _BITS.get(dtype) or int(re.sub(r"\D", "", dtype) or 32)
+    return dtype, math.prod(int(side) for side in match["shape"].split(",") if side) * bits // 8
