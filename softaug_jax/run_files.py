@@ -59,5 +59,9 @@ def write_json(path: Path, content: Tree) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, the room is wanted
+        raise
