@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any
+
+PATH = os.path.join("orbax", "checkpoint")  # in the path of each of its files
 
 
 def silence() -> None:
@@ -16,18 +19,21 @@ def silence() -> None:
 
 
 class _Hook:
-    """Drops what reads under way say when the first of them has failed and Orbax has closed their event loop."""
+    """Drops what the other reads say that are under way when one has failed, and Orbax has closed their event loop."""
 
     def __init__(self, otherwise: Any):
         self._otherwise = otherwise
 
     def __call__(self, unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        code = getattr(unraisable.object, "cr_code", None)  # of a coroutine
+        is_closed = (
+            isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == "Event loop is closed"
+        )
+        if not is_closed and not (code is not None and PATH in code.co_filename):
             self._otherwise(unraisable)
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:
-    if "orbax" in record.pathname:
+    if PATH in record.pathname:
         return False
     return not (record.name == "asyncio" and "exception was never retrieved" in record.getMessage())

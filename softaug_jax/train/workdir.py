@@ -92,7 +92,9 @@ class MetricsLog:
             write_whole(self._path, "".join(json.dumps(row) + "\n" for row in rows))
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
-            raise UsageError(f"{self._path} can't be written: {error.strerror}. Free some space, or the file.") from None
+            raise UsageError(
+                f"{self._path} can't be written: {error.strerror}. Free some space, or the file."
+            ) from None
         self._pending = b""
         self._events = events.create(workdir.path, from_step + 1)
 

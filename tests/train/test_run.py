@@ -102,7 +102,9 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     with pytest.raises(loop.NonFiniteLoss, match=r"parameters became NaN or infinite at step 1; .* of step 0 is kept"):
         training.save()
     assert training.checkpoints.latest_step() == 0
-    with pytest.raises(loop.NonFiniteLoss, match=r"the loss or its gradient became NaN or infinite at step 0; .* step 0 is kept"):
+    with pytest.raises(
+        loop.NonFiniteLoss, match=r"the loss or its gradient became NaN .* at step 0; .* step 0 is kept"
+    ):
         training.train_until(5, progress.StopRequest())
     training.checkpoints.close()
 
