@@ -17,7 +17,6 @@ from softaug_jax.checks import UsageError
 from softaug_jax.train import checksums, orbax_noise
 from softaug_jax.train.state import TrainState
 
-CHECKSUMS = "checksums"  # their key in the stored dictionary
 NEEDED = ("state/_METADATA", "state/manifest.ocdbt", "extra/metadata")  # without which Orbax's errors are riddles
 
 
@@ -63,7 +62,7 @@ class Checkpoints:
         try:
             sums = {**checksums.of_arrays(state), "extra": checksums.of_json(extra)}
             items = ocp.args.Composite(
-                state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave({**extra, CHECKSUMS: sums})
+                state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra), checksums=ocp.args.JsonSave(sums)
             )
             self._manager.save(step, args=items, force=True)  # unforced, it may decline without a word
             self._under_way = step
@@ -123,14 +122,14 @@ class Checkpoints:
     def _read(self, step: int, target: TrainState) -> tuple[TrainState, dict[str, Any]]:
         for name in NEEDED:
             _check_file(self.folder / str(step) / name, name)
-        restored = self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target), extra=ocp.args.JsonRestore())
-        )
+        items = {"state": ocp.args.StandardRestore(target), "extra": ocp.args.JsonRestore()}
+        if (self.folder / str(step) / "checksums").exists():  # older checkpoints have none
+            items["checksums"] = ocp.args.JsonRestore()
+        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
         state, extra = restored["state"], restored["extra"]
-        stored = extra.pop(CHECKSUMS, None)
-        if stored is not None:  # older checkpoints have none
+        if "checksums" in items:
             found = {**checksums.of_arrays(state), "extra": checksums.of_json(extra)}
-            wrong = [name for name in found if found[name] != stored.get(name)]
+            wrong = [name for name in found if found[name] != restored["checksums"].get(name)]
             if wrong:
                 more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
                 raise ValueError(f"{wrong[0]}{more} is not what was saved: the checksums differ")

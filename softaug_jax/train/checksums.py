@@ -16,7 +16,7 @@ def of_arrays(tree: Any) -> dict[str, int]:
     Taken from a copy on the host, since what is wanted is what the file should hold, on whatever device it is read
     again; one array a checksum, so that the damaged one can be named. A third of a second a GB.
     """
-    return {name: zlib.crc32(array.reshape(-1).view(np.uint8)) for name, array in host_copies(tree).items()}
+    return {name: zlib.crc32(array.reshape(-1).view(np.uint8).data) for name, array in host_copies(tree).items()}
 
 
 def of_json(content: dict[str, Any]) -> int:
