@@ -17,6 +17,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.train import checksums, orbax_noise
 from softaug_jax.train.state import TrainState
 
+CLOSE_TRIES = 5  # each may raise another error of the same failure, before it has freed all
 NEEDED = ("state/_METADATA", "state/manifest.ocdbt", "extra/metadata")  # without which Orbax's errors are riddles
 
 
@@ -38,12 +39,10 @@ class Checkpoints:
         self._read_only = read_only
         self._under_way: int | None = None  # the step that is being saved
         self._problems: list[str] = []
-        # What a killed run was writing lies about as N.orbax-checkpoint-tmp, and takes room.
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=not read_only, read_only=read_only, cleanup_tmp_directories=not read_only
-        )
+        self._options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
+        self._tidy()
         try:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         except OSError as error:
             raise UsageError(f"{self.folder} can't be used: {error.strerror or error}.") from None
 
@@ -113,6 +112,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:
             self._failed(step, error)
+        self._tidy()
 
     def close(self) -> None:
         """Waits, and frees the manager's threads."""
@@ -153,11 +153,20 @@ class Checkpoints:
             )
 
     def _failed(self, step: int, error: Exception) -> None:
-        """Notes a failed save, and clears what it left, which takes room that the next one needs."""
-        folder = self.folder / str(step)
-        self._problems.append(f"checkpoints/{step} was not saved ({_reason(error, folder)})")
-        if jax.process_index() == 0:
-            for rest in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+        """Notes a failed save, and begins anew: the manager would raise the rest of its errors at the next save."""
+        self._problems.append(f"checkpoints/{step} was not saved ({_reason(error, self.folder / str(step))})")
+        for _ in range(CLOSE_TRIES):
+            try:
+                self._manager.close()
+                break
+            except Exception:
+                continue
+        self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+
+    def _tidy(self) -> None:
+        """Removes what saves left that were killed or failed; it takes room. None may be under way."""
+        if jax.process_index() == 0 and not self._read_only:
+            for rest in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(rest, ignore_errors=True)
 
 
@@ -190,8 +199,8 @@ def _reason(error: BaseException, folder: Path, limit: int = 160) -> str:
         error = error.__cause__
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     text = " ".join(text.split()).replace(f"{folder}/", "")
-    if "No space left on device" in text:  # TensorStore wraps it in a paragraph
-        return "No space left on device"
-    if array := re.search(r'Error reading "([^"/]+)/', text):
+    if array := re.search(r'Error reading "([^"/]+)/', text):  # TensorStore's are a paragraph
         return f"{array[1]} can't be read"
+    if system := re.search(r"\[OS error \d+: (?:E[A-Z]+ )?(.+?)\]", text):
+        return system[1]
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
-from softaug_jax.run_files import flatten, read_history, read_json, write_json, write_whole
+from softaug_jax.run_files import Appender, flatten, read_history, read_json, write_json, write_whole
 from softaug_jax.train import events
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
@@ -90,37 +90,30 @@ class MetricsLog:
         rows = [row for row in read_history(self._path) if row["step"] <= from_step]
         try:
             write_whole(self._path, "".join(json.dumps(row) + "\n" for row in rows))
-            self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             raise UsageError(
                 f"{self._path} can't be written: {error.strerror}. Free some space, or the file."
             ) from None
-        self._pending = b""
+        self._file = Appender(self._path)
         self._events = events.create(workdir.path, from_step + 1)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Writes one row; lists go to metrics.jsonl only."""
         row = {"split": split, "step": step, "epoch": round(epoch, 4), **values}
-        self._pending += json.dumps(row).encode() + b"\n"
-        self._attempt("metrics.jsonl", self._flush)
+        self._attempt("metrics.jsonl", partial(self._file.append, json.dumps(row).encode() + b"\n"))
         if self._events is not None:
             self._attempt("TensorBoard's events", partial(self._events.write, split, step, values))
 
     def close(self) -> None:
         """Tries what is left once more, and closes both."""
-        if self._pending:
-            self._attempt("metrics.jsonl", self._flush)
+        self._attempt("metrics.jsonl", self._file.flush)
         self._file.close()
         if self._events is not None:
             self._attempt("TensorBoard's events", self._events.flush)
-            self._attempt("TensorBoard's events", self._events.close)
-
-    def _flush(self) -> None:
-        while self._pending:  # a part of a row may fit
-            self._pending = self._pending[self._file.write(self._pending) :]
+            self._events.close()
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
-            self._tell(f"{what} in {self._path.parent} can't be written ({error.strerror}); what is left comes later")
+            self._tell(f"{what} in {self._path.parent} can't be written ({error.strerror}): it is tried again later")
