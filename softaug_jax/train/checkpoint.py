@@ -201,6 +201,6 @@ def _reason(error: BaseException, folder: Path, limit: int = 160) -> str:
     text = " ".join(text.split()).replace(f"{folder}/", "")
     if array := re.search(r'Error reading "([^"/]+)/', text):  # TensorStore's are a paragraph
         return f"{array[1]} can't be read"
-    if system := re.search(r"\[OS error \d+: (?:E[A-Z]+ )?(.+?)\]", text):
-        return system[1]
+    if re.match("[A-Z_]+: Error ", text):
+        text = re.split(r" \[(?:tensorstore_spec|source)", text)[0].rsplit(": ", 1)[-1]
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -5,6 +5,7 @@ the system enforces too.
 """
 
 import io
+import itertools
 import json
 import resource
 import struct
@@ -38,8 +39,7 @@ class Disk:
 
     def fill(self):
         with self._filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-            while True:
-                file.write(bytes(4096))
+            file.writelines(itertools.repeat(bytes(4096)))
 
     def free(self):
         self._filler.unlink()
