@@ -74,6 +74,6 @@ def test_a_gradient_that_is_not_finite_is_a_bad_step_though_the_loss_is_finite()
 
 
 def test_the_first_bad_step_of_several_is_the_smallest():
-    sums = lambda bad: steps.StepSums({"loss": np.float32(1)}, np.float32(1), np.int32(bad))
+    sums = lambda bad: steps.StepSums({"loss": np.ones(())}, np.ones(()), np.array(bad, np.int32))
     total = sums(steps.NO_STEP).plus(sums(9)).plus(sums(4)).plus(sums(steps.NO_STEP))
     assert (total.first_bad_step, total.examples) == (4, 4)
