@@ -70,6 +70,8 @@ def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:
         raise UsageError("unknown field in --config: " + what) from None
     except OSError as error:
         raise UsageError(f"--config can't be read: {_origin(error)}.") from None
+    except SyntaxError as error:
+        raise UsageError(f"--config can't be read: {error}.") from None
     except (flags.Error, ValueError, TypeError) as error:
         wrapped = "Error whilst parsing config file" in str(error)
         raise UsageError(str(_origin(error) if wrapped else error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -67,5 +68,35 @@ def write_json(path: Path, content: Tree) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, the room is wanted
+        raise
+
+
+class Appender:
+    """Appends to a file. What can't be written is kept, and goes first when there is room again."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file: io.FileIO | None = None
+        self.pending = b""
+
+    def append(self, data: bytes) -> None:
+        """Appends; raises OSError if not all could be written."""
+        self.pending += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Appends what is pending; raises OSError if not all could be written."""
+        if self._file is None:
+            self._file = self._path.open("ab", buffering=0)
+        while self.pending:  # a part may fit
+            self.pending = self.pending[self._file.write(self.pending) :]
+
+    def close(self) -> None:
+        """Closes the file; what is pending is lost."""
+        if self._file is not None:
+            self._file.close()

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+
+from softaug_jax.train import setup
+from softaug_jax.train.checkpoint import Checkpoints
 from tests.report.synthetic import make_run
+from tests.train.helpers import config
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,3 +50,37 @@ def test_record_copies_a_finished_run_and_refuses_another(tmp_path):
     refused = run("-m", "benchmarks.record", unfinished, f"--out={tmp_path}/results")
     assert refused.returncode == 1
     assert "is not finished" in refused.stderr
+
+
+def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path):
+    out = tmp_path / "record.json"
+    done = run("-m", "benchmarks.soak", "--kills=2", f"--out={out}", "--", "--config=configs/digits_sa.py:epochs=1")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    assert record["kills"] == len(record["seconds_until_killed"]) == 2
+    assert record["trainings"] == len(record["compared"]) >= 1
+    assert all(each["arrays"] > 20 and each["rows"] == 2 for each in record["compared"])
+    assert record["arrays_that_differ"] == record["rows_that_differ"] == 0
+    assert record["lines_on_stderr"] == []
+    assert str(tmp_path) not in out.read_text()
+
+
+def test_soak_notices_a_training_that_ends_otherwise(tmp_path):
+    from benchmarks.soak import differences
+
+    for name, seed in (("one", 0), ("other", 1)):
+        save_untrained(tmp_path / name, seed)
+    options = ["--config=configs/digits_sa.py:epochs=1"]
+    found = differences(options, tmp_path / "one", tmp_path / "other")
+    assert 0 < found["arrays_that_differ"] < found["arrays"] and found["rows_that_differ"] == 1
+    assert differences(options, tmp_path / "one", tmp_path / "one")["arrays_that_differ"] == 0
+
+
+def save_untrained(workdir, seed):
+    """A checkpoint of the initial state, and one row of metrics."""
+    parts = setup.build(config(arg=f"epochs=1,seed={seed}"))
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(jax.jit(parts.initial_state)(), 0, {})
+    checkpoints.close()
+    row = {"split": "train", "step": 1, "loss": 0.5 + seed, "examples_per_second": seed}
+    (workdir / "metrics.jsonl").write_text(json.dumps(row) + "\n")

@@ -48,11 +48,23 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, do
         raise UsageError(f"The split {split!r} is unknown. Choose from {', '.join(SPLITS)}.")
     if name == "digits":
         return _load_digits(split)
-    directory = resolve_data_dir(data_dir)
-    npz = directory / f"{name}.npz"
-    if npz.exists():
+    try:
+        directory = resolve_data_dir(data_dir)
+        npz = directory / f"{name}.npz"
+        is_stored = _exists(npz)
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such user, a null byte
+        raise UsageError(f"config.data.dir = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
+    if is_stored:
         return _load_npz(npz, split, facts)
     return _load_tfds(facts, split, directory, download)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def resolve_data_dir(data_dir: str | os.PathLike | None) -> Path:

@@ -1,51 +1,206 @@
-"""Checkpoints by Orbax: asynchronous, the last three kept, restored exactly."""
+"""Checkpoints by Orbax: asynchronous, the last three kept, restored exactly or not at all."""
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
+from softaug_jax.checks import UsageError
+from softaug_jax.train import checksums, orbax_noise
 from softaug_jax.train.state import TrainState
+
+CLOSE_TRIES = 5  # each may raise another error of the same failure, before it has freed all
+NEEDED = ("state/_METADATA", "state/manifest.ocdbt", "extra/metadata")  # without which Orbax's errors are riddles
 
 
 class Checkpoints:
-    """The checkpoints of a workdir: the train state, and a small dictionary of what else must survive."""
+    """The checkpoints of a workdir: the train state, and a small dictionary of what else must survive.
 
-    def __init__(self, workdir: Path, keep: int = 3):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
+    A save that fails is told by `problems`, and the next one is tried as if nothing had been. A checkpoint that is
+    damaged is told on stderr, and the newest intact one is restored.
+    """
+
+    def __init__(self, workdir: Path, keep: int = 3, read_only: bool = False):
+        """Opens or makes `workdir`/checkpoints; with `read_only` nothing in it is ever changed.
+
+        Raises:
+          UsageError: if the folder can't be made.
+        """
+        orbax_noise.silence()
+        self.folder = (workdir / "checkpoints").absolute()
+        self._read_only = read_only
+        self._under_way: int | None = None  # the step that is being saved
+        self._problems: list[str] = []
+        self._options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
+        self._tidy()
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+        except OSError as error:
+            raise UsageError(f"{self.folder} can't be used: {error.strerror or error}.") from None
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(self, state: TrainState, step: int, extra: dict[str, Any]) -> None:
-        """Starts saving; returns before it is written. Does nothing if the step is there already."""
+        """Starts saving; returns before it is written. Does nothing if the step is there already.
+
+        Waits for the save before. A failure is not raised: see `problems`.
+        """
+        self.wait()
         if self.latest_step() == step:
             return
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra))
-        )
+        try:
+            sums = {**checksums.of_arrays(state), "extra": checksums.of_json(extra)}
+            items = ocp.args.Composite(
+                state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra), checksums=ocp.args.JsonSave(sums)
+            )
+            self._manager.save(step, args=items, force=True)  # unforced, it may decline without a word
+            self._under_way = step
+        except Exception as error:  # nearly any type: OSError, ValueError, Exception itself
+            self._failed(step, error)
 
-    def restore(
-        self, abstract: TrainState, sharding: jax.sharding.Sharding, step: int | None = None
-    ) -> tuple[TrainState, dict[str, Any]]:
-        """The state of a step, or of the newest, on the devices of `sharding`, and the extra dictionary."""
+    def problems(self) -> list[str]:
+        """What went wrong with saves since this was last asked, a sentence each. Does not wait."""
+        if self._under_way is not None and not self._manager.is_saving_in_progress():
+            self.wait()
+        problems, self._problems = self._problems, []
+        return problems
+
+    def restore(self, abstract: TrainState, sharding: jax.sharding.Sharding) -> tuple[TrainState, dict[str, Any]]:
+        """The state of the newest intact checkpoint, on the devices of `sharding`, and the extra dictionary.
+
+        Newer ones, which are damaged, are told on stderr and kept under another name, so that their steps can be
+        saved again; with `read_only` they stay as they are.
+
+        Raises:
+          UsageError: if none is intact. Nothing is changed then.
+        """
+        self.wait()
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract)
-        restored = self._manager.restore(
-            self.latest_step() if step is None else step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(target), extra=ocp.args.JsonRestore()),
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                restored = self._read(step, target)
+            except Exception as error:  # nearly any type: ValueError, JSONDecodeError, FileNotFoundError, Exception
+                damaged[step] = _reason(error, self.folder / str(step))
+                continue
+            for number, reason in damaged.items():
+                self._set_aside(number, reason, step)
+            self._manager.reload()
+            return restored
+        reasons = "; ".join(f"{step} ({reason})" for step, reason in damaged.items())
+        raise UsageError(
+            f"No checkpoint in {self.folder} can be restored: {reasons or 'there is none'}. Nothing there was changed. "
+            "Put back a copy of one, or train from the start in another --workdir."
         )
-        return restored["state"], restored["extra"]
 
     def wait(self) -> None:
-        """Waits until what was saved is on disk."""
-        self._manager.wait_until_finished()
+        """Waits until what was saved is on disk, or has failed."""
+        if self._under_way is None:
+            return
+        step, self._under_way = self._under_way, None
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._failed(step, error)
+        self._tidy()
 
     def close(self) -> None:
         """Waits, and frees the manager's threads."""
         self.wait()
         self._manager.close()
+
+    def _read(self, step: int, target: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        for name in NEEDED:
+            _check_file(self.folder / str(step) / name, name)
+        items = {"state": ocp.args.StandardRestore(target), "extra": ocp.args.JsonRestore()}
+        if (self.folder / str(step) / "checksums").exists():  # older checkpoints have none
+            items["checksums"] = ocp.args.JsonRestore()
+        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        state, extra = restored["state"], restored["extra"]
+        if "checksums" in items:
+            found = {**checksums.of_arrays(state), "extra": checksums.of_json(extra)}
+            wrong = [name for name in found if found[name] != restored["checksums"].get(name)]
+            if wrong:
+                more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+                raise ValueError(f"{wrong[0]}{more} is not what was saved: the checksums differ")
+        return state, extra
+
+    def _set_aside(self, step: int, reason: str, intact: int) -> None:
+        """Renames a damaged checkpoint and says so, once for all processes."""
+        name, kept = str(step), "left as it is"
+        if not self._read_only:
+            aside = next(n for n in _names(f"{name}.damaged") if not (self.folder / n).exists())
+            kept = f"kept as checkpoints/{aside}"
+            if jax.process_index() == 0:
+                (self.folder / name).rename(self.folder / aside)
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices(f"{aside} is set aside")
+        if jax.process_index() == 0:
+            print(
+                f"warning: checkpoints/{name} is damaged ({reason}): went back to step {intact}. "
+                f"The damaged one is {kept}.",
+                file=sys.stderr,
+            )
+
+    def _failed(self, step: int, error: Exception) -> None:
+        """Notes a failed save, and begins anew: the manager would raise the rest of its errors at the next save."""
+        self._problems.append(f"checkpoints/{step} was not saved ({_reason(error, self.folder / str(step))})")
+        for _ in range(CLOSE_TRIES):
+            try:
+                self._manager.close()
+                break
+            except Exception:
+                continue
+        self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+
+    def _tidy(self) -> None:
+        """Removes what saves left that were killed or failed; it takes room. None may be under way."""
+        if jax.process_index() == 0 and not self._read_only:
+            for rest in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(rest, ignore_errors=True)
+
+
+def _check_file(path: Path, name: str) -> None:
+    """Raises ValueError if a file is missing or empty, or is not the JSON that it should be."""
+    if not path.exists():
+        raise ValueError(f"{name} is missing")
+    content = path.read_bytes()
+    if not content:
+        raise ValueError(f"{name} is empty")
+    if path.suffix != ".ocdbt":
+        try:
+            json.loads(content)
+        except ValueError:
+            raise ValueError(f"{name} is not the JSON that was written") from None
+
+
+def _names(first: str) -> Any:
+    """The name, then name-2, name-3 and so on."""
+    yield first
+    number = 2
+    while True:
+        yield f"{first}-{number}"
+        number += 1
+
+
+def _reason(error: BaseException, folder: Path, limit: int = 160) -> str:
+    """The error's first cause on one line, with paths from `folder`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    text = " ".join(text.split()).replace(f"{folder}/", "")
+    if array := re.search(r'Error reading "([^"/]+)/', text):  # TensorStore's are a paragraph
+        return f"{array[1]} can't be read"
+    if re.match("[A-Z_]+: Error ", text):
+        text = re.split(r" \[(?:tensorstore_spec|source)", text)[0].rsplit(": ", 1)[-1]
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ w
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss, or a parameter, became NaN or infinite."""
+    """The loss, its gradient, or a parameter became NaN or infinite."""
 
 
 def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any] | None:
@@ -41,7 +42,7 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
 
     Raises:
       UsageError: if the config, the data or the workdir can't be used.
-      NonFiniteLoss: if the loss becomes NaN or infinite. The checkpoints are those from before.
+      NonFiniteLoss: if the loss or its gradient becomes NaN or infinite. The checkpoints are those from before.
     """
     validate(config, jax.device_count())
     if mode == "eval":
@@ -63,9 +64,9 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
         raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
     folder.check(config, ignore=EVAL_FIELDS)
     test = _load(config, "test")
-    checkpoints = Checkpoints(folder.path)
-    if checkpoints.latest_step() is None:
+    if not any((folder.path / "checkpoints").glob("*[0-9]")):
         raise UsageError(f"--workdir={workdir} has no checkpoint yet. Train there first.")
+    checkpoints = Checkpoints(folder.path, read_only=True)
     parts, shardings = setup.build(config), sharding.over()
     state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), shardings.replicated)
     evaluation = Evaluation(config, parts, test, partial(_load, config, "train"), shardings)
@@ -108,11 +109,11 @@ class Training:
 
     def run(self) -> dict[str, Any] | None:
         """Trains to the end and returns the summary, or None if it was asked to stop."""
-        self.log = MetricsLog(self.folder, from_step=self.step)
+        self.log = MetricsLog(self.folder, from_step=self.step, tell=self.progress.warn)
         self.progress.say(self.headline())
         if self.step == 0:
             figure = self.folder.path / "figures" / "augmented.png"
-            write_preview(figure, self.parts, self.feed, self.state.key)
+            self.draw(partial(write_preview, figure, self.parts, self.feed, self.state.key))
         try:
             with StopRequest() as stop:
                 while self.step < self.schedule.total_steps:
@@ -143,6 +144,8 @@ class Training:
             self.progress.say(f"warning: {warning}")
         if last or (epoch + 1) % self.config.checkpoint_every_epochs == 0:
             self.save()
+        for problem in self.checkpoints.problems():
+            self.progress.warn(f"{problem}. Training goes on; the next save is tried as planned")
 
     def train_until(self, end: int, stop: StopRequest) -> dict[str, float]:
         """Trains to step `end`, or until asked to stop; returns the means over what was seen."""
@@ -171,10 +174,10 @@ class Training:
         }
 
     def read(self, totals: StepSums | None, sums: StepSums) -> StepSums:
-        """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if a loss in it was not finite."""
+        """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if something in it was not finite."""
         sums = jax.device_get(sums)
         if sums.first_bad_step != NO_STEP:
-            raise self.not_finite("loss", int(sums.first_bad_step))
+            raise self.not_finite("loss or its gradient", int(sums.first_bad_step))
         return sums if totals is None else totals.plus(sums)
 
     def not_finite(self, what: str, step: int) -> NonFiniteLoss:
@@ -196,22 +199,42 @@ class Training:
 
     def save(self) -> None:
         """Starts saving a checkpoint; raises NonFiniteLoss rather than save parameters that are not finite."""
-        if not all_finite(self.state.params):
-            raise self.not_finite("network's parameters", self.step)
+        if not all_finite((self.state.params, self.state.batch_stats)):
+            raise self.not_finite("network's statistics or parameters", self.step)
         self.kept["wall_seconds"] = time.perf_counter() - self.began
         self.checkpoints.save(self.state, self.step, self.kept)
 
-    def stopped(self, number: signal.Signals) -> None:
-        """Saves and says how to go on."""
+    def save_now(self) -> None:
+        """Saves and waits until it is done; raises UsageError if it can't be."""
         self.save()
         self.checkpoints.wait()
+        if problems := self.checkpoints.problems():
+            raise self.unsaved(problems[-1])
+
+    def unsaved(self, problem: str) -> UsageError:
+        """The error that says what of the run is not on disk, and how to go on."""
+        newest = self.checkpoints.latest_step()
+        where = "the start" if newest is None else f"step {newest}"
+        return UsageError(
+            f"{problem}, in {self.folder.path}. Make room there, then give the same command: it goes on from {where}."
+        )
+
+    def draw(self, figures: Callable[[], object]) -> None:
+        """Draws figures, or says why they can't be: no reason to lose the training."""
+        try:
+            figures()
+        except (OSError, UsageError) as error:
+            self.progress.warn(f"a figure is missing: {str(error).rstrip('.')}")
+
+    def stopped(self, number: signal.Signals) -> None:
+        """Saves and says how to go on."""
+        self.save_now()
         self.progress.say(f"{number.name}: saved at step {self.step} in {self.folder.path}. The same command goes on.")
 
     def finish(self) -> dict[str, Any]:
         """Evaluates everything, writes summary and figures."""
         figures = self.evaluated(self.config.evals.final)
-        self.save()
-        self.checkpoints.wait()
+        self.save_now()
         summary = summarize(
             self.config,
             figures,
@@ -222,8 +245,11 @@ class Training:
             examples_per_second=self.watch.rate,
             wall_seconds=time.perf_counter() - self.began,
         )
-        write_json(self.folder.path / "summary.json", summary)
-        write_run_figures(self.folder.path)
+        try:
+            write_json(self.folder.path / "summary.json", summary)
+        except OSError as error:
+            raise self.unsaved(f"summary.json can't be written ({error.strerror})") from None
+        self.draw(partial(write_run_figures, self.folder.path))
         self.progress.say(f"finished in {self.folder.path}\n{describe(figures)}")
         return summary
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -44,8 +44,18 @@ class Progress:
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
         if self._visible:
-            self._bar.write(line, file=sys.stdout)
-            sys.stdout.flush()
+            self._print(line, sys.stdout)
+
+    def warn(self, sentence: str) -> None:
+        """Prints on stderr what went wrong and is gone on from."""
+        self._print(f"warning: {sentence}.", sys.stderr)
+
+    def _print(self, line: str, file: TextIO) -> None:
+        try:
+            self._bar.write(line, file=file)
+            file.flush()
+        except OSError:  # a pipe that nobody reads any more, or a full disk: no reason to lose the training
+            pass
 
     def close(self) -> None:
         """Ends the bar."""

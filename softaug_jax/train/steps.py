@@ -19,11 +19,11 @@ NO_STEP = jnp.iinfo(jnp.int32).max
 
 
 class StepSums(NamedTuple):
-    """Sums over the examples of one or more steps, and the first step whose loss was not finite (NO_STEP if none)."""
+    """Sums over the examples of one or more steps, and the first step that went wrong."""
 
     totals: dict[str, jax.Array]  # loss, weight and what the objective measures
     examples: jax.Array
-    first_bad_step: jax.Array
+    first_bad_step: jax.Array  # whose loss or gradient was not finite; NO_STEP if none
 
     def plus(self, other: StepSums) -> StepSums:
         """The sums of both, on the host."""
@@ -68,7 +68,7 @@ def train_step(
         sums = StepSums(
             totals={name: mean * count for name, mean in means.items()},
             examples=count,
-            first_bad_step=jnp.where(jnp.isfinite(loss), NO_STEP, state.step),
+            first_bad_step=jnp.where(all_finite((loss, grads)), NO_STEP, state.step),
         )
         return TrainState(params, batch_stats, opt_state, memory, state.step + 1, state.key), sums
 

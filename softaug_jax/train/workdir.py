@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
-from softaug_jax.run_files import read_history, read_json, settings, write_json, write_whole
+from softaug_jax.run_files import Appender, read_history, read_json, settings, write_json, write_whole
+from softaug_jax.train import events
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
 FREE_FIELDS = ("data.dir", "data.download")
+
+
+def warn(sentence: str) -> None:
+    """Says on stderr what went wrong and is gone on from."""
+    print(f"warning: {sentence}.", file=sys.stderr, flush=True)
 
 
 class Workdir:
@@ -27,12 +35,12 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
+            if not self.is_run():
+                write_json(self.path / "config.json", config.to_dict())
         except OSError as error:
             raise UsageError(
                 f"--workdir={self.path} can't be written: {error.strerror}. Choose another folder."
             ) from None
-        if not self.is_run():
-            write_json(self.path / "config.json", config.to_dict())
 
     def is_run(self) -> bool:
         """Whether a run has begun here."""
@@ -65,36 +73,50 @@ class Workdir:
 
 
 class MetricsLog:
-    """Appends rows to metrics.jsonl and, as scalars, to TensorBoard events."""
+    """Appends rows to metrics.jsonl and, as scalars, to TensorBoard events.
 
-    def __init__(self, workdir: Workdir, from_step: int):
-        """Drops rows after `from_step`, which a run that was interrupted wrote beyond its last checkpoint."""
-        path = workdir.path / "metrics.jsonl"
-        rows = [row for row in read_history(path) if row["step"] <= from_step]
-        write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-        self._file = path.open("a")
-        self._events = _events(workdir.path, from_step + 1)
+    A row that can't be written is told, kept, and written with the next one.
+    """
+
+    def __init__(self, workdir: Workdir, from_step: int, tell: Callable[[str], object] = warn):
+        """Drops rows after `from_step`, which a run that was interrupted wrote beyond its last checkpoint.
+
+        Args:
+          workdir: of the run.
+          from_step: the step it goes on from.
+          tell: is called with a sentence for each write that fails.
+
+        Raises:
+          UsageError: if metrics.jsonl can't be read or written.
+        """
+        self._path, self._tell = workdir.path / "metrics.jsonl", tell
+        rows = [row for row in read_history(self._path) if row["step"] <= from_step]
+        try:
+            write_whole(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+        except OSError as error:
+            raise UsageError(
+                f"{self._path} can't be written: {error.strerror}. Free some space, or the file."
+            ) from None
+        self._file = Appender(self._path)
+        self._events = events.create(workdir.path, from_step + 1)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Writes one row; lists go to metrics.jsonl only."""
-        self._file.write(json.dumps({"split": split, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            if self._events is not None and isinstance(value, (int, float)):
-                self._events.add_scalar(f"{split}/{name}", value, step)
+        row = {"split": split, "step": step, "epoch": round(epoch, 4), **values}
+        self._attempt("metrics.jsonl", partial(self._file.append, json.dumps(row).encode() + b"\n"))
+        if self._events is not None:
+            self._attempt("TensorBoard's events", partial(self._events.write, split, step, values))
 
     def close(self) -> None:
-        """Flushes both."""
+        """Tries what is left once more, and closes both."""
+        self._attempt("metrics.jsonl", self._file.flush)
         self._file.close()
         if self._events is not None:
+            self._attempt("TensorBoard's events", self._events.flush)
             self._events.close()
 
-
-def _events(path: Path, purge_step: int) -> Any:
-    """A writer of TensorBoard events; None, and a line that says so, on a machine that was set up without it."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        print("tensorboardX is not installed: metrics.jsonl is written, TensorBoard events are not.", file=sys.stderr)
-        return None
-    return SummaryWriter(str(path), purge_step=purge_step)
+    def _attempt(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._tell(f"{what} in {self._path.parent} can't be written ({error.strerror}): it is tried again later")

@@ -139,6 +139,23 @@ def test_a_damaged_npz_is_refused(tmp_path):
     assert str(path) in problem(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("data_dir", "reason"),
+    [("/x" * 3000, "File name too long"), ("/x\0y", "null byte"), ("~no_such_user/x", "home directory")],
+)
+def test_a_folder_that_can_not_be_looked_into(data_dir, reason):
+    message = problem(data_dir)
+    assert message.startswith("config.data.dir = ") and reason in message
+
+
+def test_a_folder_without_permission(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sources.os, "stat", refuse)
+    assert "can't be looked into ([Errno 13] Permission denied" in problem(tmp_path)
+
+
 def test_a_missing_set_is_said_at_once(tmp_path):
     tf_import.tfds()  # the import is not what is timed
     start = time.perf_counter()

@@ -55,3 +55,25 @@ def test_the_same_state_gives_the_same_step():
     (new, sums), (again, same) = step(first, batch), step(first, batch)
     assert (sums.means, float(new.params["scale"])) == (same.means, float(again.params["scale"]))
     assert step(new, batch)[1].means["loss"] != sums.means["loss"]
+
+
+def test_a_gradient_that_is_not_finite_is_a_bad_step_though_the_loss_is_finite():
+    """The logits are sqrt(scale) of the images: at 0 the loss is log(10), and the gradient infinite."""
+    train = lambda params, stats, images, key: (jnp.sqrt(params["scale"]) * images.mean((1, 2)), stats)
+    init = lambda key: ({"scale": jnp.zeros((1, 10))}, {})
+    model, optimizer = Model(init, train, lambda params, stats, images: images), optax.sgd(0.1)
+    step = jax.jit(steps.train_step(model, Chain(()), OBJECTIVE, optimizer))
+    batch = {"image": jnp.full((4, 8, 8, 1), 255, jnp.uint8), "label": jnp.arange(4)}
+    current = state.create(model, optimizer, OBJECTIVE.initial_memory, 3)._replace(step=jnp.int32(7))
+    new, sums = step(current, batch)
+    np.testing.assert_allclose(sums.means["loss"], np.log(10), rtol=1e-5)
+    assert not np.isfinite(new.params["scale"]).all()
+    assert sums.first_bad_step == 7
+    _, sums = step(current._replace(params={"scale": jnp.ones((1, 10))}), batch)
+    assert sums.first_bad_step == steps.NO_STEP
+
+
+def test_the_first_bad_step_of_several_is_the_smallest():
+    sums = lambda bad: steps.StepSums({"loss": np.ones(())}, np.ones(()), np.array(bad, np.int32))
+    total = sums(steps.NO_STEP).plus(sums(9)).plus(sums(4)).plus(sums(steps.NO_STEP))
+    assert (total.first_bad_step, total.examples) == (4, 4)
