@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from softaug_jax.data.sources import Arrays
 
@@ -20,8 +21,16 @@ class DeviceData(NamedTuple):
 
 
 def put(arrays: Arrays, sharding: jax.sharding.Sharding) -> DeviceData:
-    """Copies the set to the devices."""
-    return DeviceData(jax.device_put(arrays.images, sharding), jax.device_put(arrays.labels, sharding))
+    """Copies the set to the devices; every process holds all of it."""
+    return DeviceData(place(arrays.images, sharding), place(arrays.labels, sharding))
+
+
+def place(values: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+    """A global array of which every process holds the whole, and places what is its own.
+
+    `jax.device_put` would send all of it from the first process to the others, to compare.
+    """
+    return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])
 
 
 @partial(jax.jit, static_argnames="num_examples")

@@ -33,7 +33,7 @@ class Feed(Protocol):
         ...
 
     def batch(self, key: jax.Array, step: int) -> Batch:
-        """The batch of a step, to look at."""
+        """The batch of a step, or this process's part, to look at; `key` is the run's, on this process's devices."""
         ...
 
 
@@ -105,7 +105,7 @@ class DeviceFeed:
         # On CPU a convolution inside a loop runs about 30 times slower than outside one.
         self._many = steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
         self._schedule, self._replicated = schedule, shardings.replicated
-        self._data = device.put(arrays, shardings.replicated)
+        self._arrays, self._data = arrays, device.put(arrays, shardings.replicated)
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and its order
         replicated = shardings.replicated
         compiled = partial(
@@ -139,8 +139,11 @@ class DeviceFeed:
             yield state, step, sums
 
     def batch(self, key: jax.Array, step: int) -> Batch:
+        # From the host's copy: one process of several may look, and a program on all devices would wait for the others.
         epoch = self._schedule.epoch_of_step(step)
-        return device.batch(self._data, self._order_of(epoch, key), epoch, step, self._schedule.batch_size)
+        order = device.order(key, epoch, num_examples=self._schedule.num_train)
+        whole = device.DeviceData(*self._arrays)
+        return jax.tree.map(jnp.asarray, device.batch(whole, order, epoch, step, self._schedule.batch_size))
 
     def _order_of(self, epoch: int, key: jax.Array) -> jax.Array:
         if self._order[0] != epoch:

@@ -87,6 +87,16 @@ class MetricsLog:
             self._events.close()
 
 
+class NoLog:
+    """What a process writes to that keeps no metrics: of several, only the first keeps them."""
+
+    def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def _events(path: Path, purge_step: int) -> Any:
     """A writer of TensorBoard events; None, and a line that says so, on a machine that was set up without it."""
     try:
