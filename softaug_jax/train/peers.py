@@ -31,7 +31,7 @@ class Peers:
         self._store, self._timeout_seconds = store, timeout_seconds
         self._lock = threading.Lock()  # held by the thread while the step to stop at is being agreed on
         self._step, self._wish, self._stop_at = 0, "", None
-        self._agreeing = False
+        self._agreeing = self._failing = False
         self.stop_reason = ""
         self._last_change: dict[str, tuple[str, float]] = {}  # of a process's beat
         self._beats = 0
@@ -72,6 +72,7 @@ class Peers:
 
     def fail(self, message: str, code: int) -> NoReturn:
         """Ends this process with one line, and the others with the same."""
+        self._failing = True
         if self._store is not None:
             self._store.write(f"news/failed/{self._store.index}", json.dumps({"message": message, "code": code}))
         self._leave(message, code)
@@ -85,7 +86,7 @@ class Peers:
         time.sleep(SUSPICION_SECONDS)
         silent = [i for i, beat in self._store.read_all("beat").items() if beat == before.get(i) != "done"]
         where = self._store.called(self._store.index)
-        self.fail(f"{self._lost(silent)} {where} saw {seen}" if silent else f"{where} failed: {seen}", 1)
+        self.fail(f"{self._lost(silent)} (Seen on {where} as {seen})" if silent else f"{where} failed: {seen}", 1)
 
     def close(self) -> None:
         """Says that this process has done its work."""
@@ -107,9 +108,9 @@ class Peers:
         self._beats += 1
         store.write(f"beat/{store.index}", str(self._beats))
         news = store.read_all("news")
-        for name, text in news.items():
-            if name.startswith("failed/"):
-                self._leave(**json.loads(text))
+        failed = [json.loads(text) for name, text in news.items() if name.startswith("failed/")]
+        if failed and not self._failing:
+            self._leave(**failed[0])
         if store.index == 0 and (silent := self._silent(store.read_all("beat"), store.count)):
             self.fail(self._lost(silent), 1)
         if self._wish:
@@ -130,7 +131,7 @@ class Peers:
     def _lost(self, silent: list[str]) -> str:
         assert self._store is not None
         who = ", ".join(self._store.called(int(i)) for i in silent)
-        return f"{who} has died, or can't be reached: nothing was heard of it. {AGAIN}"
+        return f"{who} died or can't be reached: nothing is heard any more. {AGAIN}"
 
     def _agree_on_stop(self, store: Store, wishes: Mapping[str, str]) -> None:
         """Once there is a wish: holds the loop before its next dispatch until the step of every process is known."""
