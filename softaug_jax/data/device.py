@@ -45,6 +45,13 @@ def batch(
     data: DeviceData, epoch_order: jax.Array, epoch: jax.typing.ArrayLike, step: jax.typing.ArrayLike, batch_size: int
 ) -> dict[str, jax.Array]:
     """The batch of a step of this epoch: `image` uint8 [B, H, W, C], `label` int32 [B]."""
-    start = step * batch_size - jnp.asarray(epoch) * data.labels.shape[0]
-    indices = jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))
-    return {"image": data.images[indices], "label": data.labels[indices]}
+    chosen = indices(epoch_order, epoch, step, batch_size)
+    return {"image": data.images[chosen], "label": data.labels[chosen]}
+
+
+def indices(
+    epoch_order: jax.Array, epoch: jax.typing.ArrayLike, step: jax.typing.ArrayLike, batch_size: int
+) -> jax.Array:
+    """The numbers of the examples of a step of this epoch, int32 [B]; `epoch_order` is what `order` returned, [2 n]."""
+    start = step * batch_size - jnp.asarray(epoch) * (epoch_order.shape[0] // 2)
+    return jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))

@@ -45,7 +45,7 @@ _peers = Peers()
 class Given(NamedTuple):
     """What a process must know to join."""
 
-    coordinator: str
+    coordinator_address: str
     num_processes: int
     process_id: int
 
@@ -148,7 +148,7 @@ def _initialize(told: Given | None, patience_seconds: int, timeout_seconds: int)
     # The loop listens to SIGTERM itself; JAX's handler would swallow one that comes before.
     jax.config.update("jax_enable_preemption_service", False)
     logging.getLogger("jax._src.distributed").setLevel(logging.ERROR)  # proxy variables, which do not matter here
-    address = told.coordinator if told else "process 0"
+    address = told.coordinator_address if told else "process 0"
     everyone = f"all {told.num_processes}" if told else "all"
     message = (
         f"after {patience_seconds} s not {everyone} processes had met at {address}. Look whether each was started and "
@@ -160,7 +160,7 @@ def _initialize(told: Given | None, patience_seconds: int, timeout_seconds: int)
     timer.start()
     try:
         jax.distributed.initialize(
-            *(told or ()),
+            **(told._asdict() if told else {}),
             cluster_detection_method="deactivate" if told else None,
             initialization_timeout=patience_seconds + MARGIN_SECONDS,
             heartbeat_timeout_seconds=timeout_seconds + MARGIN_SECONDS,

@@ -142,8 +142,9 @@ class DeviceFeed:
         # From the host's copy: one process of several may look, and a program on all devices would wait for the others.
         epoch = self._schedule.epoch_of_step(step)
         order = device.order(key, epoch, num_examples=self._schedule.num_train)
-        whole = device.DeviceData(*self._arrays)
-        return jax.tree.map(jnp.asarray, device.batch(whole, order, epoch, step, self._schedule.batch_size))
+        indices = np.asarray(device.indices(order, epoch, step, self._schedule.batch_size))
+        fields = {"image": self._arrays.images[indices], "label": self._arrays.labels[indices]}
+        return jax.tree.map(jnp.asarray, fields)
 
     def _order_of(self, epoch: int, key: jax.Array) -> jax.Array:
         if self._order[0] != epoch:

@@ -53,7 +53,8 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
     peers.agree(**shared.program(config), finished=finished is not None)
     if finished is not None:
         if peers.is_first:
-            print(f"{folder.path} is finished: test error {finished['top1_error']:.2%} after {finished['steps']} steps.")
+            error, steps = finished["top1_error"], finished["steps"]
+            print(f"{folder.path} is finished: test error {error:.2%} after {steps} steps.")
         return finished
     train, test = _load(config, "train"), _load(config, "test")
     peers.agree(train=shared.digest(train), test=shared.digest(test))

@@ -30,7 +30,8 @@ class Peers:
         """`timeout_seconds`: after so long a silence process 0 takes another process for dead, and all end."""
         self._store, self._timeout_seconds = store, timeout_seconds
         self._lock = threading.Lock()  # held by the thread while the step to stop at is being agreed on
-        self._step, self._wish, self._stop_at = 0, "", None
+        self._step, self._wish = 0, ""
+        self._stop_at: int | None = None
         self._agreeing = self._failing = False
         self.stop_reason = ""
         self._last_change: dict[str, tuple[str, float]] = {}  # of a process's beat
@@ -124,9 +125,7 @@ class Peers:
         for i in map(str, range(count)):
             if i not in self._last_change or beats.get(i) != self._last_change[i][0]:
                 self._last_change[i] = beats.get(i, ""), now
-        return [
-            i for i, (beat, at) in self._last_change.items() if beat != "done" and now - at > self._timeout_seconds
-        ]
+        return [i for i, (beat, at) in self._last_change.items() if beat != "done" and now - at > self._timeout_seconds]
 
     def _lost(self, silent: list[str]) -> str:
         assert self._store is not None

@@ -36,7 +36,7 @@ def digest(arrays: Arrays) -> dict[str, str]:
 
 
 def _digest(values: np.ndarray) -> str:
-    return f"{values.dtype}{list(values.shape)}, crc32 {zlib.crc32(np.ascontiguousarray(values)):08x}"
+    return f"{values.dtype}{list(values.shape)}, crc32 {zlib.crc32(np.ascontiguousarray(values).data):08x}"
 
 
 def wait_until_seen(folder: Workdir, seconds: float = SEEN_SECONDS) -> None:

@@ -1,4 +1,4 @@
-"""One of several processes that train a config together: python -m tests.train.pod_worker OUT FLAGS. For test_pod.py."""
+"""One of several processes that train together, for test_pod.py: python -m tests.train.pod_worker FLAGS OUT."""
 
 import sys
 

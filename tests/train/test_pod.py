@@ -15,7 +15,7 @@ from tests.train.helpers import ROOT, config, main
 from tests.train.pod_worker import LOADERS, STEPS, losses
 from tests.train.pods import finish, joining, pod
 
-HEARTBEAT_SECONDS = 20
+HEARTBEAT_SECONDS = 30
 LONG = (
     "--config=configs/digits_sa.py:epochs=300",
     "--config.eval_every_epochs=300",
@@ -38,7 +38,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         np.testing.assert_allclose(both[0][loader], one[loader], rtol=0, atol=1e-5)
 
 
-def until(condition, process, seconds=120.0):
+def until(condition, process, seconds=300.0):
     """Waits until the condition holds while the process runs."""
     end = time.monotonic() + seconds
     while not condition():
