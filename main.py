@@ -2,6 +2,8 @@
 
 python main.py --config=configs/cifar10_sa.py[:key=value,...] [--workdir=DIR] [--config.path.to.field=value]
 python main.py --config=... --workdir=DIR --mode=eval
+
+One process on one machine needs nothing else. On several machines the same command is started on each (launch/).
 """
 
 import datetime
@@ -10,23 +12,24 @@ from typing import Any
 from absl import flags
 
 from softaug_jax import cli
+from softaug_jax.train import distributed
 
 
 def main(config: Any, options: flags.FlagValues) -> None:
     """Runs the loop; it is imported here so that a wrong command line is answered at once."""
-    from softaug_jax.train import loop
+    if options.workdir is None and options.mode == "eval":
+        cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
+    with distributed.joined(options) as peers:
+        from softaug_jax.train import loop
 
-    workdir = options.workdir
-    if workdir is None:
-        if options.mode == "eval":
-            cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
-        workdir = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    loop.run(config, workdir, options.mode)
+        name = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        loop.run(config, options.workdir or peers.first_says(name), options.mode)
 
 
 if __name__ == "__main__":
     cli.run_with_config(
         main,
-        {"workdir": (None, "Where the run is kept. Default: runs/<config>-<time>.")},
+        {"workdir": (None, "Where the run is kept. Default: runs/<config>-<time>."), **distributed.STRINGS},
+        distributed.INTEGERS,
         mode=("train", ["train", "eval"], "Train (the default), or evaluate the newest checkpoint."),
     )

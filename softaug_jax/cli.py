@@ -16,18 +16,24 @@ from softaug_jax.checks import UsageError
 
 
 def run_with_config(
-    main: Callable[[Any, flags.FlagValues], Any], strings: dict[str, tuple[str | None, str]], **enums: Any
+    main: Callable[[Any, flags.FlagValues], Any],
+    strings: dict[str, tuple[str | None, str]],
+    integers: dict[str, tuple[int | None, str]] | None = None,
+    **enums: Any,
 ) -> None:
     """Parses the command line and calls main(config, flags).
 
     Args:
       main: what to run; UsageError in it ends the program with its message and code 2.
       strings: further flags, name -> (default, help).
+      integers: the same, of whole numbers.
       **enums: further flags with a choice of values, name -> (default, choices, help).
     """
     config_flags.DEFINE_config_file("config", None, "The config file, with arguments after a colon.", lock_config=True)
     for name, (default, text) in strings.items():
         flags.DEFINE_string(name, default, text)
+    for name, (number, text) in (integers or {}).items():
+        flags.DEFINE_integer(name, number, text)
     for name, (default, choices, text) in enums.items():
         flags.DEFINE_enum(name, default, choices, text)
     quiet()

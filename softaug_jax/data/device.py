@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from softaug_jax.data.sources import Arrays
 
@@ -20,8 +21,16 @@ class DeviceData(NamedTuple):
 
 
 def put(arrays: Arrays, sharding: jax.sharding.Sharding) -> DeviceData:
-    """Copies the set to the devices."""
-    return DeviceData(jax.device_put(arrays.images, sharding), jax.device_put(arrays.labels, sharding))
+    """Copies the set to the devices; every process holds all of it."""
+    return DeviceData(place(arrays.images, sharding), place(arrays.labels, sharding))
+
+
+def place(values: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+    """A global array of which every process holds the whole, and places what is its own.
+
+    `jax.device_put` would send all of it from the first process to the others, to compare.
+    """
+    return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])
 
 
 @partial(jax.jit, static_argnames="num_examples")
@@ -37,6 +46,13 @@ def batch(
 ) -> dict[str, jax.Array]:
     """The batch of a step of this epoch: `image` uint8 [B, H, W, C], `label` int32 [B]."""
     with jax.named_scope("input"):
-        start = step * batch_size - jnp.asarray(epoch) * data.labels.shape[0]
-        indices = jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))
-        return {"image": data.images[indices], "label": data.labels[indices]}
+        chosen = indices(epoch_order, epoch, step, batch_size)
+        return {"image": data.images[chosen], "label": data.labels[chosen]}
+
+
+def indices(
+    epoch_order: jax.Array, epoch: jax.typing.ArrayLike, step: jax.typing.ArrayLike, batch_size: int
+) -> jax.Array:
+    """The numbers of the examples of a step of this epoch, int32 [B]; `epoch_order` is what `order` returned, [2 n]."""
+    start = step * batch_size - jnp.asarray(epoch) * (epoch_order.shape[0] // 2)
+    return jax.lax.dynamic_slice(epoch_order, (start,), (batch_size,))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from softaug_jax.data.device import place
 from softaug_jax.data.sources import Arrays
 
 
@@ -29,7 +30,7 @@ class EvalBatches:
             "index": index,
         }
         self._batches = [
-            {name: _put(values[start : start + batch_size], sharding) for name, values in fields.items()}
+            {name: place(values[start : start + batch_size], sharding) for name, values in fields.items()}
             for start in range(0, padded, batch_size)
         ]
 
@@ -38,8 +39,3 @@ class EvalBatches:
 
     def __len__(self) -> int:
         return len(self._batches)
-
-
-def _put(values: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-    """A global array of which every process holds the whole and places its own part."""
-    return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])

@@ -34,7 +34,7 @@ class Feed(Protocol):
         ...
 
     def batch(self, key: jax.Array, step: int) -> Batch:
-        """The batch of a step, to look at."""
+        """The batch of a step, or this process's part, to look at; `key` is the run's, on this process's devices."""
         ...
 
 
@@ -132,7 +132,7 @@ class DeviceFeed:
     ):
         self._many = steps_per_dispatch or default_steps_per_dispatch()
         self._schedule, self._replicated = schedule, shardings.replicated
-        self._data = device.put(arrays, shardings.replicated)
+        self._arrays, self._data = arrays, device.put(arrays, shardings.replicated)
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and its order
         self._one_step = jit_dispatch(step, schedule, shardings, 1)
         self._many_steps = jit_dispatch(step, schedule, shardings, self._many)
@@ -149,8 +149,12 @@ class DeviceFeed:
             yield state, step, sums
 
     def batch(self, key: jax.Array, step: int) -> Batch:
+        # From the host's copy: one process of several may look, and a program on all devices would wait for the others.
         epoch = self._schedule.epoch_of_step(step)
-        return device.batch(self._data, self._order_of(epoch, key), epoch, step, self._schedule.batch_size)
+        order = device.order(key, epoch, num_examples=self._schedule.num_train)
+        indices = np.asarray(device.indices(order, epoch, step, self._schedule.batch_size))
+        fields = {"image": self._arrays.images[indices], "label": self._arrays.labels[indices]}
+        return jax.tree.map(jnp.asarray, fields)
 
     def _order_of(self, epoch: int, key: jax.Array) -> jax.Array:
         if self._order[0] != epoch:

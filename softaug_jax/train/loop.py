@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,14 +16,15 @@ from softaug_jax.data import sources
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
 from softaug_jax.run_files import write_json
-from softaug_jax.train import feed, optim, setup, sharding
+from softaug_jax.train import distributed, feed, optim, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
+from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import validate
-from softaug_jax.train.workdir import MetricsLog, Workdir
+from softaug_jax.train.workdir import MetricsLog, NoLog, Workdir
 
 READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are waited for
 EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated
@@ -44,36 +44,49 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
       UsageError: if the config, the data or the workdir can't be used.
       NonFiniteLoss: if the loss or its gradient becomes NaN or infinite. The checkpoints are those from before.
     """
+    peers = distributed.peers()
     validate(config, jax.device_count())
     if mode == "eval":
         return evaluate(config, workdir)
     folder = Workdir(workdir)
     folder.check(config)
-    if (finished := folder.summary()) is not None:
-        print(f"{folder.path} is finished: test error {finished['top1_error']:.2%} after {finished['steps']} steps.")
+    finished = folder.summary()
+    peers.agree(**shared.program(config), finished=finished is not None)
+    if finished is not None:
+        if peers.is_first:
+            error, steps = finished["top1_error"], finished["steps"]
+            print(f"{folder.path} is finished: test error {error:.2%} after {steps} steps.")
         return finished
     train, test = _load(config, "train"), _load(config, "test")
-    folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
+    peers.agree(train=shared.digest(train), test=shared.digest(test))
+    if peers.is_first:
+        folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
+    peers.first_says("claimed")
+    shared.wait_until_seen(folder)
     return Training(config, folder, train, test).run()
 
 
 def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
     """Runs the final evaluators on the workdir's newest checkpoint; prints the figures and writes eval.json."""
     folder = Workdir(workdir)
+    peers = distributed.peers()
     if not folder.is_run():
         raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
     folder.check(config, ignore=EVAL_FIELDS)
     test = _load(config, "test")
     if not any((folder.path / "checkpoints").glob("*[0-9]")):
         raise UsageError(f"--workdir={workdir} has no checkpoint yet. Train there first.")
+    peers.agree(**shared.program(config), test=shared.digest(test))
     checkpoints = Checkpoints(folder.path, read_only=True)
+    peers.agree(checkpoint=checkpoints.latest_step())
     parts, shardings = setup.build(config), sharding.over()
     state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), shardings.replicated)
     evaluation = Evaluation(config, parts, test, partial(_load, config, "train"), shardings)
     figures = evaluation.run(config.evals.final, state)
     figures = {"steps": int(state.step), **figures}
-    write_json(folder.path / "eval.json", figures)
-    print(describe(figures))
+    if peers.is_first:
+        write_json(folder.path / "eval.json", figures)
+        print(describe(figures))
     checkpoints.close()
     return figures
 
@@ -86,7 +99,7 @@ class Training:
     """One run of the program over one workdir."""
 
     def __init__(self, config: Any, folder: Workdir, train: sources.Arrays, test: sources.Arrays):
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.peers = config, folder, distributed.peers()
         self.parts = setup.build(config, len(train.labels))
         self.schedule = self.parts.schedule
         self.num_test = len(test.labels)
@@ -94,6 +107,7 @@ class Training:
         self.checkpoints = Checkpoints(folder.path)
         self.evaluation = Evaluation(config, self.parts, test, lambda: train, shardings)
         self.feed = feed.create(config, self.parts.step, self.parts.chain, train, self.schedule, shardings)
+        self.peers.agree(checkpoint=self.checkpoints.latest_step())
         if self.checkpoints.latest_step() is None:
             self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
             self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None}
@@ -101,25 +115,29 @@ class Training:
             abstract = jax.eval_shape(self.parts.initial_state)
             self.state, self.kept = self.checkpoints.restore(abstract, shardings.replicated)
         self.step = int(self.state.step)
+        self.peers.agree(step=self.step)
         self.began = time.perf_counter() - self.kept["wall_seconds"]
         self.watch = Stopwatch()
         batch = self.schedule.batch_size
-        self.progress = Progress(self.schedule.total_steps * batch, self.step * batch, config.epochs)
+        images = self.schedule.total_steps * batch, self.step * batch
+        self.progress = Progress(*images, config.epochs, visible=self.peers.is_first)
         self.learning_rate = optim.learning_rate(config, self.schedule.total_steps)
 
     def run(self) -> dict[str, Any] | None:
         """Trains to the end and returns the summary, or None if it was asked to stop."""
-        self.log = MetricsLog(self.folder, from_step=self.step, tell=self.progress.warn)
+        warn = self.progress.warn
+        self.log = MetricsLog(self.folder, self.step, tell=warn) if self.peers.is_first else NoLog()
         self.progress.say(self.headline())
-        if self.step == 0:
+        if self.step == 0 and self.peers.is_first:
             figure = self.folder.path / "figures" / "augmented.png"
-            self.draw(partial(write_preview, figure, self.parts, self.feed, self.state.key))
+            key = base_key(self.config.seed)  # on this process's devices, where the state's own may not be
+            self.draw(partial(write_preview, figure, self.parts, self.feed, key))
         try:
-            with StopRequest() as stop:
+            with StopRequest(self.peers) as stop:
                 while self.step < self.schedule.total_steps:
                     self.train_epoch(stop)
-                    if stop.signal is not None and self.step < self.schedule.total_steps:
-                        self.stopped(stop.signal)
+                    if stop.reached(self.step) and self.step < self.schedule.total_steps:
+                        self.stopped(stop.reason)
                         return None
                 return self.finish()
         finally:
@@ -162,7 +180,7 @@ class Training:
                 self.progress.running(totals.means)
             if self.watch.cold:  # compilation is left out of the rate
                 self.watch.restart()
-            if stop.signal is not None:
+            if stop.reached(self.step):
                 break
         for sums in under_way:
             totals = self.read(totals, sums)
@@ -226,10 +244,10 @@ class Training:
         except (OSError, UsageError) as error:
             self.progress.warn(f"a figure is missing: {str(error).rstrip('.')}")
 
-    def stopped(self, number: signal.Signals) -> None:
+    def stopped(self, reason: str) -> None:
         """Saves and says how to go on."""
         self.save_now()
-        self.progress.say(f"{number.name}: saved at step {self.step} in {self.folder.path}. The same command goes on.")
+        self.progress.say(f"{reason}: saved at step {self.step} in {self.folder.path}. The same command goes on.")
 
     def finish(self) -> dict[str, Any]:
         """Evaluates everything, writes summary and figures."""
@@ -245,11 +263,12 @@ class Training:
             examples_per_second=self.watch.rate,
             wall_seconds=time.perf_counter() - self.began,
         )
-        try:
-            write_json(self.folder.path / "summary.json", summary)
-        except OSError as error:
-            raise self.unsaved(f"summary.json can't be written ({error.strerror})") from None
-        self.draw(partial(write_run_figures, self.folder.path))
+        if self.peers.is_first:
+            try:
+                write_json(self.folder.path / "summary.json", summary)
+            except OSError as error:
+                raise self.unsaved(f"summary.json can't be written ({error.strerror})") from None
+            self.draw(partial(write_run_figures, self.folder.path))
         self.progress.say(f"finished in {self.folder.path}\n{describe(figures)}")
         return summary
 

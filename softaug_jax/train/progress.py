@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from softaug_jax.train.peers import Peers
+
 
 class Progress:
     """Progress over the images of the whole run."""
@@ -109,16 +111,27 @@ class Stopwatch:
 
 
 class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a flag that the loop looks at; a second one ends the program."""
+    """Turns the first SIGINT or SIGTERM into a wish that the loop looks at; a second one ends the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Peers | None = None) -> None:
+        """With `peers`, a signal to one process stops all of them, at one step."""
         self.signal: signal.Signals | None = None
+        self._peers = peers or Peers()
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
         return self
+
+    def reached(self, step: int) -> bool:
+        """Whether to stop now that `step` steps are dispatched; to be asked before every dispatch."""
+        return self._peers.stops_at(step, self.signal.name if self.signal else "")
+
+    @property
+    def reason(self) -> str:
+        """The signal's name, and which process heard it if there are several."""
+        return self._peers.stop_reason
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():

@@ -120,3 +120,13 @@ class MetricsLog:
             write()
         except OSError as error:
             self._tell(f"{what} in {self._path.parent} can't be written ({error.strerror}): it is tried again later")
+
+
+class NoLog:
+    """What a process writes to that keeps no metrics: of several, only the first keeps them."""
+
+    def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""

@@ -1,0 +1,51 @@
+"""What all processes of one run must have in common, and how each says what it has."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from softaug_jax.checks import UsageError
+from softaug_jax.data.sources import Arrays
+from softaug_jax.run_files import flatten
+from softaug_jax.train.summary import versions
+from softaug_jax.train.workdir import FREE_FIELDS, Workdir
+
+SEEN_SECONDS = 60.0  # a network file system may show a new file so late
+
+
+def program(config: Any) -> dict[str, Any]:
+    """The config, the software and the kind of machine, as plain values."""
+    fields = flatten(json.loads(json.dumps(config.to_dict())))
+    return {
+        **{f"config.{name}": value for name, value in fields.items() if not name.startswith(FREE_FIELDS)},
+        **{f"the version of {name}": version for name, version in versions().items()},
+        "the kind of device": jax.local_devices()[0].device_kind,
+        "the number of devices": jax.local_device_count(),
+    }
+
+
+def digest(arrays: Arrays) -> dict[str, str]:
+    """What a split of a data set is, in few words: counts, types and a checksum of all bytes (0.1 s for CIFAR)."""
+    return {name: _digest(values) for name, values in arrays._asdict().items()}
+
+
+def _digest(values: np.ndarray) -> str:
+    return f"{values.dtype}{list(values.shape)}, crc32 {zlib.crc32(np.ascontiguousarray(values).data):08x}"
+
+
+def wait_until_seen(folder: Workdir, seconds: float = SEEN_SECONDS) -> None:
+    """Waits until this process sees what the first one made; UsageError if it does not."""
+    end = time.monotonic() + seconds
+    while not folder.is_run():
+        if time.monotonic() > end:
+            raise UsageError(
+                f"--workdir={folder.path} is not the same folder on every machine: process {jax.process_index()} does "
+                f"not see what process 0 wrote there {seconds:g} s ago. Name one on a file system that all share."
+            )
+        time.sleep(0.1)

@@ -1,0 +1,32 @@
+"""One of several processes that train together, for test_pod.py: python -m tests.train.pod_worker FLAGS OUT."""
+
+import sys
+
+import jax
+import numpy as np
+from absl import flags
+
+from softaug_jax.train import distributed
+from tests.train.helpers import config, train
+
+STEPS = 50
+LOADERS = ("device", "tfdata")
+# A small rate, as in test_feed.py, and the same number of images.
+FIELDS = {"optimizer__learning_rate": 0.003}
+
+
+def losses(devices: int) -> dict[str, np.ndarray]:
+    """Each step's mean loss, with each loader."""
+    return {loader: train(config(data__loader=loader, **FIELDS), STEPS, devices)[1] for loader in LOADERS}
+
+
+if __name__ == "__main__":
+    values = flags.FlagValues()
+    for name, (default, text) in distributed.STRINGS.items():
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    for name, (default, text) in distributed.INTEGERS.items():
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    with distributed.joined(values(sys.argv) and values) as peers:
+        assert jax.process_count() == 2 and jax.device_count() == 2 and jax.local_device_count() == 1
+        found = losses(2)
+        np.savez(f"{sys.argv[-1]}/process{jax.process_index()}.npz", **found)

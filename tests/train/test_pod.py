@@ -1,0 +1,99 @@
+"""Two processes on this machine's CPU: they train as one does, stop together, and do not wait for the dead."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from softaug_jax.train.workdir import Workdir
+from tests.train.helpers import ROOT, config, main
+from tests.train.pod_worker import LOADERS, STEPS, losses
+from tests.train.pods import finish, joining, pod
+
+HEARTBEAT_SECONDS = 30
+LONG = (
+    "--config=configs/digits_sa.py:epochs=300",
+    "--config.eval_every_epochs=300",
+    f"--heartbeat_timeout={HEARTBEAT_SECONDS}",
+)
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.train.pod_worker"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen([*command, *flags, str(tmp_path)], cwd=ROOT, env=env, **pipes) for flags in joining(2)]
+    one = losses(devices=1)
+    for code, _, err in finish(workers):
+        assert code == 0, err
+    both = [np.load(tmp_path / f"process{i}.npz") for i in range(2)]
+    for loader in LOADERS:
+        assert len(one[loader]) == STEPS
+        np.testing.assert_array_equal(both[0][loader], both[1][loader])
+        np.testing.assert_allclose(both[0][loader], one[loader], rtol=0, atol=1e-5)
+
+
+def until(condition, process, seconds=300.0):
+    """Waits until the condition holds while the process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_signal_to_one_stops_both_at_one_step_and_a_death_ends_the_other(tmp_path):
+    run, metrics = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
+    processes = pod(*LONG, f"--workdir={run}")
+    until(lambda: metrics.exists() and metrics.stat().st_size > 0, processes[0])  # an epoch is over
+    processes[1].send_signal(signal.SIGTERM)
+    (code, out, err), (other_code, other_out, other_err) = finish(processes)
+    assert (code, other_code) == (0, 0), err + other_err
+    assert other_out == "", "only the first process prints"
+    (step,) = (int(path.name) for path in (run / "checkpoints").iterdir())  # each would have saved its own
+    assert f"SIGTERM on process 1 ({socket.gethostname()}): saved at step {step} in {run}" in out
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+    assert rows[-1]["step"] == step
+
+    written = metrics.stat().st_size
+    processes = pod(*LONG, f"--workdir={run}")
+    until(lambda: metrics.stat().st_size > written, processes[0])
+    processes[1].kill()
+    began = time.monotonic()
+    (code, out, err), _ = finish(processes)
+    assert time.monotonic() - began < HEARTBEAT_SECONDS + 30
+    assert code == 1
+    assert f"going on at step {step}" in out
+    assert err.splitlines()[-1].startswith(f"error: process 1 ({socket.gethostname()}) died or can't be reached"), err
+
+
+def test_processes_that_differ_say_what_and_end(tmp_path):
+    own = (("--config.seed=1",), ("--config.seed=2",))
+    for code, out, err in finish(pod(*LONG, f"--workdir={tmp_path}/run", own=own)):
+        assert code == 2
+        assert out == ""
+        assert err.splitlines()[-1].startswith("error: The processes differ from process 0: on process 1 ("), err
+        assert "config.seed is 2, not 1." in err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_fails_on_one_ends_both(tmp_path):
+    Workdir(tmp_path / "taken").claim(config(seed=9))
+    own = ((f"--workdir={tmp_path}/run",), (f"--workdir={tmp_path}/taken",))
+    for code, out, err in finish(pod(*LONG, own=own)):
+        assert (code, out) == (2, "")
+        assert "was made with another config" in err.splitlines()[-1], err
+
+
+def test_a_coordinator_that_is_not_there_is_one_line():
+    ((code, out, err),) = finish([main(LONG[0], *joining(2)[1], "--initialization_timeout=1")])
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: after 1 s not all 2 processes had met at localhost:")
+    assert "--initialization_timeout" in line
