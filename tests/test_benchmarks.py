@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 
+from benchmarks import soak
 from softaug_jax.train import setup
 from softaug_jax.train.checkpoint import Checkpoints
 from tests.report.synthetic import make_run
@@ -52,10 +53,11 @@ def test_record_copies_a_finished_run_and_refuses_another(tmp_path):
     assert "is not finished" in refused.stderr
 
 
-def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path):
+def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path, monkeypatch):
     out = tmp_path / "record.json"
-    done = run("-m", "benchmarks.soak", "--kills=2", f"--out={out}", "--", "--config=configs/digits_sa.py:epochs=1")
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    assert soak.main(["--kills=2", f"--out={out}", "--", "--config=configs/digits_sa.py:epochs=1"]) == 0
     record = json.loads(out.read_text())
     assert record["kills"] == len(record["seconds_until_killed"]) == 2
     assert record["trainings"] == len(record["compared"]) >= 1
@@ -66,14 +68,12 @@ def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path):
 
 
 def test_soak_notices_a_training_that_ends_otherwise(tmp_path):
-    from benchmarks.soak import differences
-
     for name, seed in (("one", 0), ("other", 1)):
         save_untrained(tmp_path / name, seed)
     options = ["--config=configs/digits_sa.py:epochs=1"]
-    found = differences(options, tmp_path / "one", tmp_path / "other")
+    found = soak.differences(options, tmp_path / "one", tmp_path / "other")
     assert 0 < found["arrays_that_differ"] < found["arrays"] and found["rows_that_differ"] == 1
-    assert differences(options, tmp_path / "one", tmp_path / "one")["arrays_that_differ"] == 0
+    assert soak.differences(options, tmp_path / "one", tmp_path / "one")["arrays_that_differ"] == 0
 
 
 def save_untrained(workdir, seed):
