@@ -46,3 +46,11 @@ def test_the_studys_figures_are_those_of_its_records():
         values = [100 * record["top1_error"], record["nll"], 100 * record["ece"], *occluded]
         expected = [f"{value:.{digits}f}" for value, digits in zip(values, (2, 3, 2, 2, 2, 2, 2), strict=True)]
         assert figures.replace("|", "").split() == expected
+
+
+def test_the_self_supervised_figures_are_those_of_their_records():
+    rows = re.findall(r"^\| SimSiam, .+? \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \| `([\w.-]+\.json)` \|$", README, re.M)
+    assert len(rows) == 2
+    for *shown, name in rows:
+        record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+        assert [f"{100 * record[key]:.2f}" for key in ("knn_top1_error", "top1_error")] == shown
