@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from tests.train.helpers import main
 
@@ -21,16 +24,23 @@ def joining(count: int) -> list[list[str]]:
     return [[f"--coordinator={address}", f"--num_processes={count}", f"--process_id={i}"] for i in range(count)]
 
 
-def pod(*args: str, own: tuple[tuple[str, ...], ...] = ((), ())) -> list[subprocess.Popen]:
-    """Starts main.py in as many processes as `own` has entries, each with its own further options."""
-    return [main(*args, *mine, *flags) for mine, flags in zip(own, joining(len(own)), strict=True)]
-
-
-def finish(processes: list[subprocess.Popen], seconds: float = 300.0) -> list[tuple[int, str, str]]:
-    """Waits for all; their exit codes, outputs and errors. None is left running."""
+@contextlib.contextmanager
+def running(processes: list[subprocess.Popen]) -> Iterator[list[subprocess.Popen]]:
+    """Leaves none of them running, whatever happens."""
     try:
-        outputs = [process.communicate(timeout=seconds) for process in processes]
+        yield processes
     finally:
         for process in processes:
             process.kill()
+            process.communicate()
+
+
+def pod(*args: str, own: tuple[tuple[str, ...], ...] = ((), ())) -> AbstractContextManager[list[subprocess.Popen]]:
+    """Runs main.py in as many processes as `own` has entries, each with its own further options."""
+    return running([main(*args, *mine, *flags) for mine, flags in zip(own, joining(len(own)), strict=True)])
+
+
+def finish(processes: list[subprocess.Popen], seconds: float = 300.0) -> list[tuple[int, str, str]]:
+    """Waits for all; their exit codes, outputs and errors."""
+    outputs = [process.communicate(timeout=seconds) for process in processes]
     return [(process.returncode, out, err) for process, (out, err) in zip(processes, outputs, strict=True)]

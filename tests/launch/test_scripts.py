@@ -1,0 +1,168 @@
+"""The scripts that start runs elsewhere: what they would run, what they refuse, and that a linter finds nothing."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(path for path in (ROOT / "launch").iterdir() if path.suffix in (".sh", ".sbatch"))
+SLICE = ["--name=sa", "--zone=us-central2-b"]
+TRAIN = ["--", "--config=configs/cifar100_sa.py:policy=randaugment", "--config.data.dir=a b", "--workdir=/mnt/runs/sa"]
+
+
+def run(name: str, *args: str, **environment: str) -> subprocess.CompletedProcess:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")} | environment
+    return subprocess.run([ROOT / "launch" / name, *args], capture_output=True, text=True, env=env, cwd=ROOT)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_open_with_what_they_do_and_need(path):
+    lines = path.read_text().splitlines()
+    head = lines[: next(number for number, line in enumerate(lines) if number and not line.startswith("#"))]
+    assert head[0] == "#!/usr/bin/env bash"
+    assert any("Needs" in line for line in head)
+    assert any(line.startswith("#   ") and path.name in line for line in head), "the line that uses it"
+    assert os.access(path, os.X_OK)
+    assert subprocess.run(["bash", "-n", path]).returncode == 0
+
+
+def test_shellcheck_finds_nothing():
+    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed; the dev extra brings it")
+    done = subprocess.run([shellcheck, *SCRIPTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("step", ["all", "resume"])
+def test_tpu_commands_are_those_that_were_reviewed(step):
+    done = run("tpu_pod.sh", step, *SLICE, "--type=v4-8", "--spot", "--bucket=my-runs", "--dry_run", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (Path(__file__).parent / f"tpu_pod_{step}.txt").read_text()
+
+
+def test_options_reach_the_host_as_they_were_given():
+    done = run("tpu_pod.sh", "run", *SLICE, "--dry_run", *TRAIN)
+    (command,) = [word for word in shlex.split(done.stdout) if word.startswith("--command=")]
+    assert shlex.split(command)[-3:] == TRAIN[1:]  # what the host's shell makes of it
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "say what to do first"),
+        (["make"], "say what to do first"),
+        (["create", "--zone=z", "--type=t"], "--name=sa"),
+        (["delete", "--name=n"], "--zone="),
+        (["all", *SLICE, *TRAIN], "--type=v4-8"),
+        (["run", *SLICE], "--workdir"),
+        (["run", *SLICE, "--config=x"], "--config=x is not understood"),
+    ],
+)
+def test_tpu_script_says_what_is_missing(args, words):
+    done = run("tpu_pod.sh", *args, "--dry_run") if "--" not in args else run("tpu_pod.sh", *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "words"),
+    [
+        ("local.sh", ["--config=configs/digits_sa.py"], "how many processes first"),
+        ("slurm.sbatch", ["--config=configs/digits_sa.py"], "name a workdir"),
+        ("container.sh", ["--config=configs/digits_sa.py"], "name a workdir"),
+        ("sweep.sbatch", ["table1"], "--array=0-N"),
+    ],
+)
+def test_other_scripts_say_what_is_missing(name, args, words):
+    done = run(name, *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and words in done.stderr
+
+
+def python_that(folder: Path, body: str) -> str:
+    """A program in place of Python."""
+    path = folder / "python"
+    path.write_text(f"#!/usr/bin/env bash\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [("exit 0", 75), ("touch {}/summary.json", 0), ("exit 3", 3), ("touch {}/summary.json; exit 1", 1)],
+)
+def test_a_container_that_stops_early_does_not_end_well(tmp_path, body, code):
+    python = python_that(tmp_path, body.format(tmp_path))
+    assert run("container.sh", f"--workdir={tmp_path}", PYTHON=python).returncode == code
+
+
+def test_a_container_passes_its_signal_on_and_waits(tmp_path):
+    python = python_that(
+        tmp_path, f'trap "sleep 0.3; echo saved; exit 0" TERM; touch {tmp_path}/up; while true; do sleep 0.05; done'
+    )
+    command = [ROOT / "launch" / "container.sh", f"--workdir={tmp_path}"]
+    with subprocess.Popen(command, env={**os.environ, "PYTHON": python}, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "up").exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.communicate()[0] == "saved\n"
+    assert process.returncode == 75
+
+
+def test_local_starts_so_many_and_ends_with_the_first_failure(tmp_path):
+    python = python_that(
+        tmp_path, '[[ $1 == -c ]] && echo 1234 && exit; echo "$@"; [[ $* != *process_id=1* ]] || exit 7'
+    )
+    done = run("local.sh", "3", "--config=x", PYTHON=python)
+    assert done.returncode == 7
+    started = sorted(done.stdout.splitlines())
+    assert started == [
+        f"main.py --coordinator=localhost:1234 --num_processes=3 --process_id={i} --config=x" for i in range(3)
+    ]
+
+
+SRUN = '#!/usr/bin/env bash\nshift\nexec "$@"\n'
+
+
+def test_a_job_is_requeued_when_it_ended_well_but_unfinished(tmp_path):
+    for name, text in {"srun": SRUN, "scontrol": '#!/usr/bin/env bash\necho scontrol "$@"\n'}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "12", "PYTHON": "true"}
+    assert run("slurm.sbatch", f"--workdir={tmp_path}", **environment).stdout == "scontrol requeue 12\n"
+    (tmp_path / "summary.json").write_text("{}")
+    assert run("slurm.sbatch", f"--workdir={tmp_path}", **environment).stdout == ""
+    failed = run("slurm.sbatch", f"--workdir={tmp_path}/other", **environment | {"PYTHON": "false"})
+    assert (failed.returncode, failed.stdout) == (1, "")
+
+
+def test_a_task_of_the_array_trains_the_run_of_its_number(tmp_path):
+    (tmp_path / "srun").write_text("#!/usr/bin/env bash\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "scontrol").write_text('#!/usr/bin/env bash\necho scontrol "$@"\n')
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_ARRAY_JOB_ID": "12",
+        "SLURM_ARRAY_TASK_ID": "1",
+        "PYTHON": sys.executable,
+    }
+    table = ["table1", "--method=SA", "--seeds=2", "--model=resnet18", f"--out={tmp_path}/t a"]
+    table += ["--dataset=cifar10", "--", "--config.data.dir=a b"]
+    done = run("sweep.sbatch", *table, **environment)
+    words = done.stdout.splitlines()
+    workdir = f"{tmp_path}/t a/cifar10/resnet18/sa/seed1"
+    assert words[-3:] == [f"--workdir={workdir}", "--config.data.dir=a b", "scontrol requeue 12_1"]
+    assert "seed=1" in words[-4]
+    Path(workdir).mkdir(parents=True)
+    (Path(workdir) / "summary.json").write_text("{}")
+    assert run("sweep.sbatch", *table, **environment).stdout == f"# finished: {workdir}\n"
+    beyond = run("sweep.sbatch", *table, **environment | {"SLURM_ARRAY_TASK_ID": "2"})
+    assert beyond.returncode == 2
+    assert "there is no run 2" in beyond.stderr and "--array=0-1." in beyond.stderr
