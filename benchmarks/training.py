@@ -120,7 +120,8 @@ class Training:
         """Trains so many steps and waits for their end; UsageError if a loss was not finite."""
         under_way: deque[StepSums] = deque()
         self.sums = None
-        for self.state, self.step, sums in self._feed.run(self.state, self.step, self.step + steps):
+        for state, step, sums in self._feed.run(self.state, self.step, self.step + steps):
+            self.state, self.step = state, step
             under_way.append(sums)
             if len(under_way) > READ_BEHIND:
                 self._read(under_way.popleft())
