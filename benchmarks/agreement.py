@@ -12,7 +12,7 @@ LEVEL = 0.01  # chance that programs that are alike are told apart anywhere
 TOLERANCE = (
     "Each epoch's mean training loss and the final test error of two programs are compared over seeds by Student's t "
     f"with their pooled variance. All comparisons together have a chance of {LEVEL:.0%} to fail where there is no "
-    "difference (Bonferroni), so the tolerance of each is t * sqrt(pooled variance * 2 / seeds), by the seeds' own spread."
+    "difference (Bonferroni), so the tolerance of each is t * sqrt(pooled variance * 2 / seeds)."
 )
 
 

@@ -24,6 +24,7 @@ from benchmarks import hlo_kinds, machine
 from benchmarks.throughput_cases import FLOOR, add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, positive
+from softaug_jax.run_files import write_json
 
 NO_GRAPHS = "--xla_gpu_enable_command_buffer="
 
@@ -67,12 +68,13 @@ def events(trace: Path) -> Iterator[Event]:
     for file in sorted(trace.glob("plugins/profile/*/*.xplane.pb")):
         planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
         on_devices = [plane for plane in planes if plane.name.startswith("/device:")]
-        for plane in on_devices or planes:
-            for line in plane.lines:
-                for event in line.events:
-                    stats = dict(event.stats)
-                    if "hlo_op" in stats:
-                        yield Event(str(stats.get("hlo_module")), str(stats["hlo_op"]), event.duration_ns / 1e9)
+        lines = [line for plane in on_devices or planes for line in plane.lines]
+        streams = [line for line in lines if line.name.startswith("Stream")]  # a GPU's; others repeat what is in them
+        for line in streams or lines:
+            for event in line.events:
+                stats = dict(event.stats)
+                if "hlo_op" in stats:
+                    yield Event(str(stats.get("hlo_module")), str(stats["hlo_op"]), event.duration_ns / 1e9)
 
 
 def programs() -> dict[str, str]:
@@ -83,7 +85,7 @@ def programs() -> dict[str, str]:
     return {module.name: module.to_string() for module in modules}
 
 
-def summary(found: Sequence[Event], texts: dict[str, str], steps: int) -> dict[str, Any]:
+def summarised(found: Sequence[Event], texts: dict[str, str], steps: int) -> dict[str, Any]:
     """Seconds a step and shares by kind, and the operations that took longest."""
     kinds = {name: hlo_kinds.kinds(text) for name, text in texts.items()}
     by_kind: Counter[Any] = Counter()
@@ -122,20 +124,26 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any
     run.advance(setting.steps_per_dispatch)
     with jax.profiler.trace(str(options.out)):
         run.advance(steps)
-    return {"name": f"{setting.name}, {case}", **summary(list(events(options.out)), programs(), steps)}
+    return {"name": f"{setting.name}, {case}", **summarised(list(events(options.out)), programs(), steps)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the summary as JSON."""
+    """Prints the summary as JSON, and writes the record."""
     parser = Parser(
         prog="python -m benchmarks.step_profile", description="Where the time of a step goes, by kind of operation."
     )
     add_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="where to write the trace")
     parser.add_argument("--dispatches", type=positive, default=2, help="to trace; default: 2")
-    options, extra = parser.parse_with_extra(sys.argv[1:] if argv is None else argv)
+    parser.add_argument("--json", type=Path, help="where to write the record")
+    words = list(sys.argv[1:] if argv is None else argv)
+    options, extra = parser.parse_with_extra(words)
     try:
-        print(json.dumps(measured(options, extra)))
+        summary = measured(options, extra)
+        if options.json:
+            record = machine.jax_provenance("benchmarks.step_profile", words)
+            write_json(options.json, {**record, "profile": {options.cases[0]: summary}})
+        print(json.dumps(summary))
     except UsageError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

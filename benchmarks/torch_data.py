@@ -100,7 +100,7 @@ class HostLoader:
 
 
 class DeviceLoader:
-    """The whole set on the device: an epoch is ordered, flipped and cropped there at once, and then cut into batches."""
+    """The whole set on the device: an epoch is ordered, flipped and cropped at once, and then cut into batches."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The same recipe in PyTorch, to compare with: images per second by the same definition, or the loss curve.
 
-  python -m benchmarks.torch_peer --loader=dataloader --config=configs/cifar10_sa.py [--config.FIELD=VALUE] [--json=FILE]
+  python -m benchmarks.torch_peer --loader=dataloader --config=configs/cifar10_sa.py [--json=FILE]
   python -m benchmarks.torch_peer --loader=gpu --curve --seeds=0,1,2 --config=configs/cifar10_sa.py:epochs=5
 
 dataloader  a DataLoader with a process a core over torchvision's transforms of PIL images, one by one: the usual way.

@@ -17,7 +17,8 @@ from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays, load
 from softaug_jax.tasks import task_of
-from softaug_jax.train import feed, optim, setup, sharding, state
+from softaug_jax.train import feed, optim, setup, sharding
+from softaug_jax.train import state as train_state
 from softaug_jax.train.setup import Parts
 from softaug_jax.train.steps import NO_STEP, StepSums, TrainStep, train_step
 from softaug_jax.train.validate import validate
@@ -62,7 +63,7 @@ def parts_of(config: Any, about: DatasetInfo, num_train: int) -> Parts:
     )
     optimizer = optim.optimizer(config, schedule.total_steps, recipe.constant_rate)
     step = train_step(model, recipe.chain, recipe.objective, optimizer)
-    create = lambda: state.create(model, optimizer, recipe.objective.initial_memory, config.seed)
+    create = lambda: train_state.create(model, optimizer, recipe.objective.initial_memory, config.seed)
     return Parts(about, task, schedule, model, recipe.chain, optimizer, recipe.objective, step, create)
 
 
