@@ -72,6 +72,7 @@ def run(part: Part, out: Path, seconds: float, environment: dict[str, str]) -> s
 
     When its time is up, the process and those that it started are ended.
     """
+    out.unlink(missing_ok=True)  # an earlier session's
     command = machine.python(f"benchmarks.{part.module}", *part.words, f"--json={out}")
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
