@@ -65,7 +65,8 @@ def test_a_real_comparison_runs_from_end_to_end(tmp_path, capsys):
 
 
 def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatch, capsys):
-    record = '{"device": "cpu", "load": 0, "commit": "c", "time_to_one": {"vmap": {"median": 1.5}}, "name": "n", "members": 3}'
+    members = {"time_to_one": {"vmap": {"median": 1.5}}, "name": "n", "members": 3}
+    record = json.dumps({"device": "cpu", "load": 0, "commit": "c", **members})
     (tmp_path / "fine.py").write_text(
         f"import sys, pathlib\npathlib.Path(sys.argv[-1].partition('=')[2]).write_text({record!r})\n"
     )
