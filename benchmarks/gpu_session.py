@@ -1,0 +1,134 @@
+"""One visit to a machine with a GPU and no network: all speed figures in ten minutes, as small JSON files.
+
+  python -m benchmarks.gpu_session --data_dir=DIR --out=DIR [--minutes=10] [--parts=roofline,compare]
+
+DIR/cifar10.npz must be there (python -m softaug_jax.data.prepare cifar10 --format=npz writes it). Each part is a
+process of its own with a limit of time; one that fails or takes too long is named at the end, and the next goes on.
+The exit code is 1 if one did. Parts that are not asked for by default: members, startup, wide, imagenet.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import compare, machine, roofline, step_profile, throughput
+from softaug_jax.commands import Parser
+from softaug_jax.run_files import read_json, write_json
+
+DEFAULT = ("roofline", "throughput_128", "throughput_1024", "profile", "compare")
+
+
+class Part(NamedTuple):
+    """A command that writes a record with --json, and the seconds it may take."""
+
+    module: str
+    words: tuple[str, ...]
+    limit_s: float
+
+
+def parts(data_dir: str, scratch: str, toy: bool) -> dict[str, Part]:
+    """All parts by name; with `toy` digits and ResNet-8, to see that they run."""
+    if toy:
+        small = ("--dataset=digits", "--model=resnet8")
+        few = (*small, "--batch_size=16", "--steps=2", "--rounds=1", "--cases=constant,soft_crop")
+        peers = ("--epochs=1", "--seeds=0,1", "--rounds=1", "--laps=1", "--steps=2", "--peer_option=--workers=0")
+        config: tuple[str, ...] = ("--config=configs/digits_sa.py:model=resnet8",)
+        traced: tuple[str, ...] = (*small, "--batch_size=16")
+        roof: tuple[str, ...] = (*small, "--batch_size=4", "--seconds=0.001")
+        one, large, wide, imagenet = few, few, few, few
+    else:
+        data = (f"--data_dir={data_dir}",)
+        one = (*data, "--batch_size=128", "--rounds=5", "--seconds=1")
+        large = (*data, "--batch_size=1024", "--rounds=5", "--seconds=1", "--cases=constant,soft_crop,soft_crop+ra")
+        wide = (*data, "--model=wideresnet28_10", "--rounds=3", "--seconds=1", "--cases=constant,soft_crop")
+        imagenet = ("--random=4096", "--image_px=224", "--model=resnet50", "--batch_size=256", "--rounds=3",
+                    "--steps_per_dispatch=8", "--cases=constant,soft_crop")  # fmt: skip
+        peers = ("--epochs=3", "--seeds=0,1,2", "--rounds=2", "--laps=3", "--seconds=1")
+        config = ("--config=configs/cifar10_sa.py:model=resnet18", f"--config.data.dir={data_dir}")
+        traced, roof = (*data, "--batch_size=128"), ("--batch_size=128,1024",)
+    return {
+        "roofline": Part("roofline", roof, 120),
+        "throughput_128": Part("throughput", one, 180),
+        "throughput_1024": Part("throughput", large, 150),
+        "profile": Part("step_profile", (*traced, "--cases=soft_crop", f"--out={scratch}/trace"), 90),
+        "compare": Part("compare", (*config, *peers), 420),
+        "members": Part("throughput", (*one, "--members=3", "--cases=soft_crop"), 240),
+        "startup": Part("throughput", (*one, "--startup", "--cases=soft_crop"), 240),
+        "wide": Part("throughput", wide, 300),
+        "imagenet": Part("throughput", imagenet, 300),
+    }
+
+
+def run(part: Part, out: Path, seconds: float, environment: dict[str, str]) -> str:
+    """Runs a part for at most so long; returns what went wrong, or an empty string.
+
+    When its time is up, the process and those that it started are ended.
+    """
+    out.unlink(missing_ok=True)  # an earlier session's
+    command = machine.python(f"benchmarks.{part.module}", *part.words, f"--json={out}")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"took more than {seconds:.0f} s"
+        output.seek(0)
+        return "" if code == 0 else f"exit code {code}: {output.read().strip()[-600:]}"
+
+
+def table(name: str, record: dict[str, Any]) -> str:
+    """A part's figures, short."""
+    if "profile" in record and "settings" not in record:
+        return "\n".join(step_profile.table(record["profile"]))
+    if "ours_to" in record or "agreement" in record:
+        return compare.table(record)
+    return roofline.table(record) if name == "roofline" else throughput.table(record)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the parts, and prints a table of all; 1 if one failed."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(prog="python -m benchmarks.gpu_session", description="All speed figures in ten minutes.")
+    parser.add_argument("--data_dir", default="data", help="where cifar10.npz is; default: data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the JSON files")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all together; default: 10")
+    parser.add_argument("--parts", default=",".join(DEFAULT), help="in this order; default: " + ",".join(DEFAULT))
+    parser.add_argument("--toy", action="store_true", help="digits and ResNet-8, to see that all parts run")
+    options = parser.parse_args(words)
+    deadline = time.monotonic() + 60 * options.minutes
+    options.out.mkdir(parents=True, exist_ok=True)
+    outcome: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        known = parts(options.data_dir, scratch, options.toy)
+        chosen = [name for name in options.parts.split(",") if name]
+        if unknown := [name for name in chosen if name not in known]:
+            parser.error(f"--parts={unknown[0]} is unknown. Choose from {', '.join(known)}.")
+        environment = {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/cache", **machine.environment()}
+        for name in chosen:
+            start, left = time.monotonic(), deadline - time.monotonic()
+            path = options.out / f"{name}.json"
+            wrong = run(known[name], path, min(left, known[name].limit_s), environment) if left > 0 else "no time left"
+            outcome[name] = {"failed": wrong, "seconds": round(time.monotonic() - start, 1)}
+            print(f"{name}: {outcome[name]['seconds']:.0f} s {wrong.splitlines()[0] if wrong else 'done'}", flush=True)
+    write_json(options.out / "session.json", {"command": words, "parts": outcome})
+    print()
+    for name in chosen:
+        path = options.out / f"{name}.json"
+        print(f"{name}: " + (table(name, read_json(path)) if path.exists() else outcome[name]["failed"]))
+    return int(any(part["failed"] for part in outcome.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What kind of work each operation of a compiled program is, from the program's text."""
+
+from __future__ import annotations
+
+import re
+
+CONTAINER = "container"  # a loop or branch: its operations are in a trace themselves
+OTHER = "other"
+
+# A fusion is of the first kind of which it holds an operation.
+KINDS: dict[str, tuple[str, ...]] = {
+    "convolution": ("convolution",),
+    "matrix": ("dot", "cholesky", "triangular-solve"),
+    "sort": ("sort", "topk"),
+    "gather": ("gather", "scatter"),
+    "reduction": ("reduce", "reduce-window", "select-and-scatter"),  # BatchNorm's statistics and gradients, mostly
+    "random": ("rng-bit-generator", "rng-get-and-update-state", "shift-right-logical"),
+    "elementwise": (
+        "add", "subtract", "multiply", "divide", "maximum", "minimum", "select", "compare", "convert", "exponential",
+        "log", "rsqrt", "sqrt", "negate", "tanh", "and", "or", "xor", "not", "clamp", "floor", "power", "abs", "sine",
+    ),
+    "move": ("copy", "transpose", "pad", "slice", "dynamic-slice", "dynamic-update-slice", "concatenate", "reverse",
+             "broadcast", "reshape", "bitcast", "iota", "copy-start", "copy-done"),
+}  # fmt: skip
+_LIBRARY = (("conv", "convolution"), ("gemm", "matrix"), ("matmul", "matrix"), ("sort", "sort"), ("topk", "sort"))
+_CONTAINERS = ("while", "conditional", "async-start", "async-done")
+_KIND_OF = {opcode: kind for kind, opcodes in KINDS.items() for opcode in opcodes}
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+_OPERATION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?:\(.*?\)|\S+) (?P<opcode>[a-z][\w\-]*)\(")
+
+
+def kinds(text: str) -> dict[str, str]:
+    """From the name of each operation outside fusions to a key of KINDS, "other" or CONTAINER."""
+    computations: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        match = _COMPUTATION.match(line)
+        if match:
+            lines = computations[match[1]] = []
+        else:
+            lines.append(line)
+    found: dict[str, str] = {}
+    for body in computations.values():
+        for line in body:
+            match = _OPERATION.match(line)
+            if match:
+                found[match["name"]] = _kind(match["opcode"], line, computations)
+    return found
+
+
+def _kind(opcode: str, line: str, computations: dict[str, list[str]]) -> str:
+    if opcode == "custom-call":
+        target = re.search(r'custom_call_target="([^"]*)"', line)
+        name = target[1].lower() if target else ""
+        return next((kind for word, kind in _LIBRARY if word in name), OTHER)
+    called = re.search(r"(?:calls|to_apply)=%?([\w.\-]+)", line)
+    if opcode not in ("fusion", "call") or called is None:
+        return CONTAINER if opcode in _CONTAINERS else _KIND_OF.get(opcode, OTHER)
+    inside = {m["opcode"] for m in map(_OPERATION.match, computations.get(called[1], ())) if m}
+    held = {_KIND_OF[opcode] for opcode in inside if opcode in _KIND_OF}
+    return next((kind for kind in KINDS if kind in held), OTHER)

@@ -1,0 +1,62 @@
+"""Where a record of a benchmark on a device comes from: command, date, device, versions, commit, load."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.one_core import installed
+
+PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "flax", "optax", "numpy", "torch", "torchvision")
+
+
+def provenance(module: str, words: Sequence[str], device: str, num_devices: int = 1) -> dict[str, Any]:
+    """How a record came about. Call it before what it describes is measured, for the load.
+
+    Args:
+      module: the command, as after `python -m`.
+      words: its arguments.
+      device: kind of the device, as the library that ran on it names it.
+      num_devices: how many of them.
+    """
+    from softaug_jax.train.summary import commit
+
+    return {
+        "command": shlex.join(["python", "-m", module, *words]),
+        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "device": device,
+        "num_devices": num_devices,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "commit": commit(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES if installed(name)},
+        },
+    }
+
+
+def jax_provenance(module: str, words: Sequence[str]) -> dict[str, Any]:
+    """`provenance` on JAX's devices."""
+    import jax
+
+    return provenance(module, words, jax.devices()[0].device_kind, jax.device_count())
+
+
+def python(module: str, *words: str) -> list[str]:
+    """The command that runs a module of the checkout in this Python."""
+    return [sys.executable, "-m", module, *words]
+
+
+def environment() -> dict[str, str]:
+    """For children: this process's environment, with the checkout importable from any folder."""
+    root = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

@@ -1,0 +1,100 @@
+"""The comparison runs both sides as processes, alternates them, and fails where they do not train alike."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, gpu_session
+from benchmarks.gpu_session import Part
+
+
+class Told(compare.Programs):
+    """Programs that give back what a test says."""
+
+    def __init__(self, rates, losses):
+        self.rates, self.losses, self.order = {name: iter(values) for name, values in rates.items()}, losses, []
+
+    def speed(self, name):
+        self.order.append(name)
+        return {"images_per_second": {"median": next(self.rates[name])}, "load": 0.5, "device": "cpu"}
+
+    def curves(self, name):
+        return {"train_loss": self.losses[name], "test_top1_error": [0.1, 0.2], "device": "cpu"}
+
+
+def options(**changes):
+    return argparse.Namespace(**{"peers": ["gpu"], "epochs": 1, "seeds": [0, 1], "rounds": 2, **changes})
+
+
+def test_ratios_are_of_the_same_round_and_sides_alternate():
+    told = Told({"ours": [10.0, 30.0], "gpu": [5.0, 10.0]}, {"ours": [[1.0], [1.1]], "gpu": [[1.0], [1.1]]})
+    record = compare.measured(options(), told, [])
+    assert told.order == ["ours", "gpu", "gpu", "ours"]
+    assert record["ours_to"]["gpu"]["rounds"] == [2.0, 3.0]
+    assert record["agreement"]["agree"]
+    assert "ours is 2.50 x as fast (2.00 to 3.00)" in compare.table(record)
+
+
+def test_the_exit_code_says_whether_they_train_alike(monkeypatch, capsys):
+    for peer, code in (([[1.0], [1.1]], 0), ([[9.0], [9.1]], 1)):
+        told = Told({}, {"ours": [[1.0], [1.1]], "gpu": peer})
+        monkeypatch.setattr(compare, "Programs", lambda *_: told)  # noqa: B023
+        assert compare.main(["--peers=gpu", "--seeds=0,1", "--rounds=0", "--epochs=1"]) == code
+        assert ("DIFFERENT" in capsys.readouterr().out) == bool(code)
+
+
+def test_one_seed_has_no_spread(capsys):
+    assert compare.main(["--seeds=0", "--config=configs/digits_sa.py"]) == 2
+    assert "at least two seeds" in capsys.readouterr().err
+
+
+def test_a_real_comparison_runs_from_end_to_end(tmp_path, capsys):
+    pytest.importorskip("torch")
+    out = tmp_path / "compare.json"
+    words = ["--config=configs/digits_sa.py:model=resnet8", "--config.batch_size=256", "--peers=gpu"]
+    few = ["--epochs=1", "--seeds=0,1", "--rounds=1", "--laps=1", "--steps=1", f"--json={out}"]
+    code = compare.main([*words, *few, "--peer_option=--device=cpu"])
+    record = json.loads(out.read_text())
+    assert code == int(not record["agreement"]["agree"])
+    assert np.shape(record["curves"]["ours"]["train_loss"]) == np.shape(record["curves"]["gpu"]["train_loss"]) == (2, 1)
+    rates = {name: found["median"] for name, found in record["images_per_second"].items()}
+    assert record["ours_to"]["gpu"]["median"] == rates["ours"] / rates["gpu"]
+    assert "images/s" in capsys.readouterr().out
+
+
+def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatch, capsys):
+    members = {"time_to_one": {"vmap": {"median": 1.5}}, "name": "n", "members": 3}
+    record = json.dumps({"device": "cpu", "load": 0, "commit": "c", **members})
+    (tmp_path / "fine.py").write_text(
+        f"import sys, pathlib\npathlib.Path(sys.argv[-1].partition('=')[2]).write_text({record!r})\n"
+    )
+    (tmp_path / "failing.py").write_text("import sys\nsys.exit('no such thing')\n")
+    (tmp_path / "hanging.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(gpu_session.machine, "python", lambda module, *words: [
+        gpu_session.sys.executable, str(tmp_path / f"{module.removeprefix('benchmarks.')}.py"), *words
+    ])  # fmt: skip
+    parts = {"failing": Part("failing", (), 60), "hanging": Part("hanging", (), 1), "fine": Part("fine", (), 60)}
+    monkeypatch.setattr(gpu_session, "parts", lambda *_: parts)
+    out = tmp_path / "out"
+    assert gpu_session.main([f"--out={out}", "--parts=failing,hanging,fine"]) == 1
+    session = json.loads((out / "session.json").read_text())["parts"]
+    assert "exit code 1: no such thing" in session["failing"]["failed"]
+    assert "took more than 1 s" in session["hanging"]["failed"]
+    assert session["fine"]["failed"] == ""
+    shown = capsys.readouterr().out
+    assert shown.rstrip().endswith("vmap           1.50")
+    assert gpu_session.main([f"--out={out}", "--parts=fine"]) == 0
+    assert gpu_session.main([f"--out={out}", "--parts=fine", "--minutes=0"]) == 1
+
+
+def test_every_part_is_a_command_that_can_be_parsed(tmp_path):
+    known = gpu_session.parts("data", str(tmp_path), toy=False)
+    assert set(gpu_session.DEFAULT) < set(known) and len(gpu_session.DEFAULT) < 8
+    assert known.keys() == gpu_session.parts("data", str(tmp_path), toy=True).keys()
+    from benchmarks import throughput
+
+    for part in known.values():
+        if part.module == "throughput":
+            throughput._parser().parse_with_extra(part.words)

@@ -1,0 +1,132 @@
+"""Our throughput runs from end to end at a toy size, and what it times is training. Nothing here looks at a time."""
+
+import argparse
+import json
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import first_step, members, throughput, training
+from benchmarks.throughput_cases import Setting, add_options, config_for, settings, to_words
+from softaug_jax.checks import UsageError
+
+TOY = ["--dataset=digits", "--model=resnet8", "--batch_size=16"]
+SETTING = Setting("resnet8", 16, "device", 1, "float32")
+
+
+def config_of(case, setting=SETTING):
+    return config_for("digits", case, setting, [])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return training.data_of("digits", "")
+
+
+def options_of(*words):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(words)
+
+
+def test_cases_are_timed_beside_their_floor(tmp_path, capsys):
+    out = tmp_path / "record.json"
+    words = [*TOY, "--cases=constant,soft_crop", "--steps=1", "--rounds=2", f"--json={out}"]
+    assert throughput.main(words) == 0
+    record = json.loads(out.read_text())
+    assert {"command", "date", "device", "commit", "versions", "load"} <= set(record)
+    (found,) = record["settings"]
+    # Of ResNet-8 at 8 x 8, a product and a sum each: stem, three stages of two convolutions, classifier.
+    pixels, forward = 64, 64 * 9 * 1 * 16
+    forward += 2 * pixels * 9 * 16 * 16
+    forward += pixels // 4 * 9 * (16 * 32 + 32 * 32) + pixels // 16 * 9 * (32 * 64 + 64 * 64) + 64 * 10
+    assert found["training_flops_per_image"] == 3 * 2 * forward
+    rates = {case: figures["images_per_second"]["rounds"] for case, figures in found["cases"].items()}
+    assert set(rates) == {"constant", "soft_crop"} and all(len(values) == 2 for values in rates.values())
+    soft = found["cases"]["soft_crop"]
+    expected = np.median(np.divide(rates["soft_crop"], rates["constant"]))
+    np.testing.assert_allclose(soft["cost_over_floor"], 1 / expected - 1)
+    share = np.median(rates["soft_crop"]) * 6 * forward / found["matrix_flops_per_second"]
+    np.testing.assert_allclose(soft["share_of_matrix_rate"], share)
+    assert f"{np.median(rates['soft_crop']):,.0f} images/s" in capsys.readouterr().out
+
+
+def test_the_floor_sees_one_batch_and_draws_nothing(digits):
+    arrays, about = digits
+    run = training.start(config_of("constant"), arrays, about, constant=True)
+    assert [member.name for member in run.parts.chain.members] == ["normalize"]
+    seen = [dict(run._feed._batch)]
+    run.advance(3)
+    seen.append(run._feed._batch)
+    for batch in seen:
+        np.testing.assert_array_equal(batch["image"], arrays.images[:16])
+    assert run.step == 3 and int(run.state.step) == 3
+    assert float(run.sums.examples) == 3 * 16 and run.sums.means["visibility"] == 1.0
+
+
+def test_a_lap_trains_on_and_its_images_are_those_of_its_steps(digits):
+    run = training.start(config_of("soft_crop"), *digits)
+    run.warm_up(0.0, steps=2)
+    assert run.step == 3  # one step alone and a lap
+    assert run.lap() == 2 * 16
+    assert run.step == 5 and int(run.state.step) == 5
+    assert run.sums.means["visibility"] < 1.0
+
+
+def test_each_member_trains_as_it_would_alone(digits):
+    arrays, about = digits
+    config = config_of("soft_crop")
+    alone = []
+    for seed in (0, 1):
+        config.seed = seed
+        run = training.start(config, arrays, about)
+        run.advance(2)
+        alone.append(run)
+    for way in members.WAYS:
+        together = members.start_members(config, (0, 1), arrays, about, way)
+        together.advance(2)
+        assert float(together.sums.examples) == 2 * 2 * 16
+        for number, run in enumerate(alone):
+            member = jax.tree.map(lambda leaf: leaf[number], together.state.params)  # noqa: B023
+            close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+            jax.tree.map(close, jax.device_get(member), jax.device_get(run.state.params))
+    first, second = (jax.tree.leaves(run.state.params)[-1] for run in alone)
+    assert not np.allclose(first, second)
+
+
+def test_parts_of_the_first_step_are_within_it():
+    options = options_of(*TOY, "--cases=soft_crop")
+    options.began = time.time()
+    seconds = first_step.measured(options, [])
+    assert set(first_step.EVENTS.values()) < set(seconds)
+    assert 0 < seconds["device_seconds"] <= seconds["state_seconds"] <= seconds["first_step_seconds"]
+    assert 0 < seconds["trace_seconds"] + seconds["compile_seconds"] < seconds["first_step_seconds"]
+
+
+def test_options_survive_the_way_to_a_child():
+    words = [*TOY, "--loader=device,tfdata", "--steps_per_dispatch=1,8", "--cases=soft_crop", "--steps=3"]
+    assert options_of(*to_words(options_of(*words))) == options_of(*words)
+
+
+def test_settings_are_all_combinations_but_tfdata_dispatches_step_by_step():
+    options = options_of("--batch_size=8,16", "--loader=device,tfdata", "--steps_per_dispatch=2,4")
+    found = [(s.batch_size, s.loader, s.steps_per_dispatch, s.dtype) for s in settings(options, on_cpu=False)]
+    expected = [(b, "device", n, "bfloat16") for b in (8, 16) for n in (2, 4)]
+    assert sorted(found) == sorted([*expected, (8, "tfdata", 1, "bfloat16"), (16, "tfdata", 1, "bfloat16")])
+
+
+def test_random_images_of_another_size_get_imagenet_classes_and_stem():
+    arrays, about = training.data_of("cifar10", "", num_random=8, image_px=64)
+    assert arrays.images.shape == (8, 64, 64, 3) and about.num_classes == 1000
+    config = config_for("cifar10", "soft_crop", Setting("resnet18", 8, "device", 1, "float32"), [])
+    state = jax.eval_shape(training.parts_of(config, about, 8).initial_state)
+    assert state.params["stem"]["kernel"].shape == (7, 7, 3, 64)
+    with pytest.raises(UsageError, match="--random"):
+        training.data_of("cifar10", "", image_px=64)
+
+
+def test_an_unknown_case_is_refused(capsys):
+    assert throughput.main([*TOY, "--cases=softcrop"]) == 2
+    assert "softcrop" in capsys.readouterr().err
