@@ -51,10 +51,11 @@ class Events:
 def create(folder: Path, purge_step: int) -> Events | None:
     """A writer; None, and a line that says so, on a machine that was set up without tensorboardX."""
     try:
-        return Events(folder, purge_step)
+        import tensorboardX  # noqa: F401
     except ImportError:
         print("tensorboardX is not installed: metrics.jsonl is written, TensorBoard events are not.", file=sys.stderr)
         return None
+    return Events(folder, purge_step)
 
 
 def _record(event: Any) -> bytes:
