@@ -1,5 +1,6 @@
 # make demo   hard crop against Soft Augmentation on scikit-learn's digits, from nothing, in a few minutes
 # make test   lint, types and the whole suite, as CI runs it
+# make test-slow  further variants of what the suite tests
 # make test-tpu  what the TPU compiler makes of the training step: needs no TPU, but a few minutes
 # They make their virtual environment (.venv, or .venv-tpu) where it is missing. Another Python: make PYTHON=python3.12 test
 
@@ -10,7 +11,7 @@ DEMO ?= runs/demo
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-tpu lint clean
+.PHONY: demo test test-slow test-tpu lint clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -41,6 +42,9 @@ lint: $(VENV)/dev
 
 test: lint
 	@$(BIN)/python -m pytest -q -n 2 --dist=loadfile
+
+test-slow: $(VENV)/dev
+	@$(BIN)/python -m pytest -q -m slow -n 2
 
 # A virtual environment of its own: where the TPU compiler is installed, JAX looks for a TPU.
 $(VENV)-tpu/ready: pyproject.toml

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import pytest
 
 from benchmarks import soak
 from softaug_jax.train import setup
@@ -53,6 +54,7 @@ def test_record_copies_a_finished_run_and_refuses_another(tmp_path):
     assert "is not finished" in refused.stderr
 
 
+@pytest.mark.slow
 def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path, monkeypatch):
     out = tmp_path / "record.json"
     monkeypatch.chdir(ROOT)

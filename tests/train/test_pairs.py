@@ -21,7 +21,10 @@ def pairs(name="simsiam", arg="epochs=4,hypothesis=sa1", **fields):
 
 
 # Small rates, so that rounding is all that differs: Barlow Twins' loss and gradient are some fifty times SimSiam's.
-@pytest.mark.parametrize(("name", "loader", "rate"), [("simsiam", "tfdata", 1e-3), ("barlow_twins", "device", 1e-5)])
+@pytest.mark.parametrize(
+    ("name", "loader", "rate"),
+    [("simsiam", "tfdata", 1e-3), pytest.param("barlow_twins", "device", 1e-5, marks=pytest.mark.slow)],
+)
 def test_one_device_equals_eight(name, loader, rate):
     chosen = pairs(name, data__loader=loader, optimizer__learning_rate=rate)
     _, one = train(chosen, 10, devices=1)
@@ -29,7 +32,7 @@ def test_one_device_equals_eight(name, loader, rate):
     np.testing.assert_allclose(eight, one, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loader", ["device", "tfdata"])
+@pytest.mark.parametrize("loader", ["tfdata", pytest.param("device", marks=pytest.mark.slow)])
 def test_interrupted_equals_uninterrupted_bit_for_bit(loader):
     chosen = pairs(data__loader=loader)
     whole, _ = train(chosen, 30)
