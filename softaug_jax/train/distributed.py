@@ -128,7 +128,8 @@ def joined(flags: Any) -> Iterator[Peers]:
     except UsageError as error:
         _peers.fail(str(error), 2)
     except SystemExit as error:
-        _peers.fail(f"{store.called(store.index)} ended with code {error.code}.", int(error.code or 0))
+        code = error.code if isinstance(error.code, int) else 1
+        _peers.fail(f"{store.called(store.index)} ended with code {code}.", code)
     except KeyboardInterrupt:
         _peers.fail(f"{store.called(store.index)} was interrupted.", 130)
     except Exception as error:

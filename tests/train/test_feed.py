@@ -125,3 +125,13 @@ def test_state_is_on_every_device_and_batch_is_split():
     assert shardings.mesh.size == 8
     x = jax.device_put(np.zeros((16, 2)), shardings.batch)
     assert {s.data.shape for s in x.addressable_shards} == {(2, 2)}
+
+
+def test_a_process_holds_one_contiguous_part_of_the_batch():
+    class Device:  # ordered by its number, a slice's devices alternate between hosts
+        def __init__(self, number):
+            self.id, self.process_index = number, number // 2 % 2
+
+    places = sharding.in_order([Device(number) for number in range(8)])
+    assert [device.process_index for device in places] == [0] * 4 + [1] * 4
+    assert [device.id for device in places] == [0, 1, 4, 5, 2, 3, 6, 7]
