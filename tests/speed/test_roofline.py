@@ -68,3 +68,6 @@ def test_ways_that_differ_are_not_timed(monkeypatch, capsys):
     monkeypatch.setattr(formulations, "crop_ways", two)
     assert formulations.main(["--only=crop"]) == 2
     assert "wrong differs from ours" in capsys.readouterr().err
+
+
+pytestmark = pytest.mark.slow

@@ -84,3 +84,6 @@ def test_the_command_prints_the_shares_of_a_training_step(tmp_path, monkeypatch,
     assert sum(summary["share"].values()) == pytest.approx(1)
     assert summary["share"]["convolution"] > 0
     assert json.loads(out.read_text())["profile"]["soft_crop"] == summary
+
+
+pytestmark = pytest.mark.slow

@@ -130,3 +130,6 @@ def test_random_images_of_another_size_get_imagenet_classes_and_stem():
 def test_an_unknown_case_is_refused(capsys):
     assert throughput.main([*TOY, "--cases=softcrop"]) == 2
     assert "softcrop" in capsys.readouterr().err
+
+
+pytestmark = pytest.mark.slow
