@@ -139,13 +139,15 @@ class Peers:
         if not self._agreeing:
             self._lock.acquire()
             self._agreeing = True
-            store.write(f"step/{store.index}", str(self._step))
-        steps = store.read_all("step")
-        if len(steps) == store.count:
             first = min(wishes)
-            self.stop_reason = f"{wishes[first]} on {store.called(int(first.removeprefix('stop/')))}"
+            reason = f"{wishes[first]} on {store.called(int(first.removeprefix('stop/')))}"
+            store.write(f"step/{store.index}", json.dumps({"step": self._step, "reason": reason}))
+        heard = {name: json.loads(text) for name, text in store.read_all("step").items()}
+        if len(heard) == store.count:
+            # Of several wishes each may have heard another one first: what process 0 has heard is everyone's reason.
+            self.stop_reason = heard["0"]["reason"]
             # Each may be on its way beyond its step, but only to the next boundary, which they all have in common.
-            self._stop_at = max(map(int, steps.values())) + 1
+            self._stop_at = max(one["step"] for one in heard.values()) + 1
             self._lock.release()
 
     def _leave(self, message: str, code: int) -> NoReturn:
