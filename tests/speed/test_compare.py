@@ -30,7 +30,10 @@ def options(**changes):
 
 def test_ratios_are_of_the_same_round_and_sides_alternate():
     told = Told({"ours": [10.0, 30.0], "gpu": [5.0, 10.0]}, {"ours": [[1.0], [1.1]], "gpu": [[1.0], [1.1]]})
-    record = compare.measured(options(), told, [])
+    saved = []
+    record = compare.measured(options(), told, [], lambda record: saved.append(dict(record)))
+    assert [("agreement" in each, "ours_to" in each) for each in saved] == [(True, False), (True, True), (True, True)]
+    assert saved[1]["ours_to"]["gpu"]["rounds"] == [2.0]
     assert told.order == ["ours", "gpu", "gpu", "ours"]
     assert record["ours_to"]["gpu"]["rounds"] == [2.0, 3.0]
     assert record["agreement"]["agree"]
