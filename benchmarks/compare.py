@@ -15,7 +15,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,13 @@ class Programs:
         return read_json(out)
 
 
-def measured(options: argparse.Namespace, programs: Programs, words: Sequence[str]) -> dict[str, Any]:
-    """The record."""
+def measured(
+    options: argparse.Namespace,
+    programs: Programs,
+    words: Sequence[str],
+    save: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> dict[str, Any]:
+    """The record; `save` gets it after each of its parts too, so that what ends the process leaves what was seen."""
     names = [OURS, *options.peers]
     record = machine.provenance("benchmarks.compare", words, "")
     if options.epochs:
@@ -72,6 +77,7 @@ def measured(options: argparse.Namespace, programs: Programs, words: Sequence[st
         seen = {n: {k: c[k] for k in ("train_loss", "test_top1_error")} for n, c in curves.items()}
         record |= {"epochs": options.epochs, "seeds": options.seeds, "curves": seen}
         record["agreement"] = agreement.compared(seen[OURS], {name: seen[name] for name in options.peers})
+        save(record)
     rates: dict[str, list[float]] = {name: [] for name in names}
     loads: list[float] = []
     for number in range(options.rounds):
@@ -80,10 +86,10 @@ def measured(options: argparse.Namespace, programs: Programs, words: Sequence[st
             rates[name].append(found["images_per_second"]["median"])
             loads.append(found["load"])
             record["device"] = found["device"] if name == OURS else record["device"]
-    if options.rounds:
         record["images_per_second"] = {name: rounds.spread(values) for name, values in rates.items()}
         record["ours_to"] = {name: rounds.ratios(rates[OURS], rates[name]) for name in options.peers}
         record["loads"] = loads
+        save(record)
     return record
 
 
@@ -124,9 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.epochs and not agreement.seeds_needed(options.seeds):
             raise UsageError(f"--seeds={options.seeds[0]}: a spread needs at least two seeds, as in --seeds=0,1,2.")
         with tempfile.TemporaryDirectory() as folder:
-            record = measured(options, Programs(options, config_words, Path(folder)), words)
-        if options.json:
-            write_json(options.json, record)
+            save = lambda record: write_json(options.json, record) if options.json else None
+            record = measured(options, Programs(options, config_words, Path(folder)), words, save)
     except UsageError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -4,7 +4,8 @@
 
 DIR/cifar10.npz must be there (python -m softaug_jax.data.prepare cifar10 --format=npz writes it). Each part is a
 process of its own with a limit of time; one that fails or takes too long is named at the end, and the next goes on.
-The exit code is 1 if one did. Parts that are not asked for by default: members, startup, wide, imagenet.
+The exit code is 1 if one did. What compare had seen before its time was up is kept. Parts that are not asked for by
+default: members, startup, wide, imagenet.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks import compare, machine, roofline, step_profile, throughput
 from softaug_jax.commands import Parser
 from softaug_jax.run_files import read_json, write_json
 
-DEFAULT = ("roofline", "throughput_128", "throughput_1024", "profile", "compare")
+DEFAULT = ("throughput_128", "compare", "roofline", "throughput_1024", "profile")
 
 
 class Part(NamedTuple):
@@ -51,15 +52,15 @@ def parts(data_dir: str, scratch: str, toy: bool) -> dict[str, Part]:
         wide = (*data, "--model=wideresnet28_10", "--rounds=3", "--seconds=1", "--cases=constant,soft_crop")
         imagenet = ("--random=4096", "--image_px=224", "--model=resnet50", "--batch_size=256", "--rounds=3",
                     "--steps_per_dispatch=8", "--cases=constant,soft_crop")  # fmt: skip
-        peers = ("--epochs=3", "--seeds=0,1,2", "--rounds=2", "--laps=3", "--seconds=1")
+        peers = ("--epochs=2", "--seeds=0,1,2", "--rounds=2", "--laps=3", "--seconds=1")
         config = ("--config=configs/cifar10_sa.py:model=resnet18", f"--config.data.dir={data_dir}")
         traced, roof = (*data, "--batch_size=128"), ("--batch_size=128,1024",)
     return {
-        "roofline": Part("roofline", roof, 120),
-        "throughput_128": Part("throughput", one, 180),
-        "throughput_1024": Part("throughput", large, 150),
+        "roofline": Part("roofline", roof, 90),
+        "throughput_128": Part("throughput", one, 150),
+        "throughput_1024": Part("throughput", large, 120),
         "profile": Part("step_profile", (*traced, "--cases=soft_crop", f"--out={scratch}/trace"), 90),
-        "compare": Part("compare", (*config, *peers), 420),
+        "compare": Part("compare", (*config, *peers), 360),
         "members": Part("throughput", (*one, "--members=3", "--cases=soft_crop"), 240),
         "startup": Part("throughput", (*one, "--startup", "--cases=soft_crop"), 240),
         "wide": Part("throughput", wide, 300),
@@ -105,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the JSON files")
     parser.add_argument("--minutes", type=float, default=10.0, help="for all together; default: 10")
     parser.add_argument("--parts", default=",".join(DEFAULT), help="in this order; default: " + ",".join(DEFAULT))
+    parser.add_argument("--commit", help="what records name where the checkout has no .git to ask")
     parser.add_argument("--toy", action="store_true", help="digits and ResNet-8, to see that all parts run")
     options = parser.parse_args(words)
     deadline = time.monotonic() + 60 * options.minutes
@@ -116,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown := [name for name in chosen if name not in known]:
             parser.error(f"--parts={unknown[0]} is unknown. Choose from {', '.join(known)}.")
         environment = {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/cache", **machine.environment()}
+        if options.commit:
+            environment[machine.COMMIT] = options.commit
         for name in chosen:
             start, left = time.monotonic(), deadline - time.monotonic()
             path = options.out / f"{name}.json"

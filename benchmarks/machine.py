@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.one_core import installed
 
+COMMIT = "SOFTAUG_COMMIT"  # what records name where the checkout has no .git to ask
 PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "flax", "optax", "numpy", "torch", "torchvision")
 
 
@@ -36,7 +37,7 @@ def provenance(module: str, words: Sequence[str], device: str, num_devices: int 
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "commit": commit(),
+        "commit": commit() or os.environ.get(COMMIT),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES if installed(name)},

@@ -74,7 +74,9 @@ def events(trace: Path) -> Iterator[Event]:
             for event in line.events:
                 stats = dict(event.stats)
                 if "hlo_op" in stats:
-                    yield Event(str(stats.get("hlo_module")), str(stats["hlo_op"]), event.duration_ns / 1e9)
+                    yield Event(
+                        str(stats.get("hlo_module")).partition("(")[0], str(stats["hlo_op"]), event.duration_ns / 1e9
+                    )
 
 
 def programs() -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import compare, gpu_session
+from benchmarks import compare, gpu_session, our_run
 from benchmarks.gpu_session import Part
 
 
@@ -30,7 +30,10 @@ def options(**changes):
 
 def test_ratios_are_of_the_same_round_and_sides_alternate():
     told = Told({"ours": [10.0, 30.0], "gpu": [5.0, 10.0]}, {"ours": [[1.0], [1.1]], "gpu": [[1.0], [1.1]]})
-    record = compare.measured(options(), told, [])
+    saved = []
+    record = compare.measured(options(), told, [], lambda record: saved.append(dict(record)))
+    assert [("agreement" in each, "ours_to" in each) for each in saved] == [(True, False), (True, True), (True, True)]
+    assert saved[1]["ours_to"]["gpu"]["rounds"] == [2.0]
     assert told.order == ["ours", "gpu", "gpu", "ours"]
     assert record["ours_to"]["gpu"]["rounds"] == [2.0, 3.0]
     assert record["agreement"]["agree"]
@@ -54,14 +57,21 @@ def test_a_real_comparison_runs_from_end_to_end(tmp_path, capsys):
     pytest.importorskip("torch")
     out = tmp_path / "compare.json"
     words = ["--config=configs/digits_sa.py:model=resnet8", "--config.batch_size=256", "--peers=gpu"]
-    few = ["--epochs=1", "--seeds=0,1", "--rounds=1", "--laps=1", "--steps=1", f"--json={out}"]
+    few = ["--epochs=1", "--seeds=0,1", "--rounds=0", f"--json={out}"]
     code = compare.main([*words, *few, "--peer_option=--device=cpu"])
     record = json.loads(out.read_text())
     assert code == int(not record["agreement"]["agree"])
     assert np.shape(record["curves"]["ours"]["train_loss"]) == np.shape(record["curves"]["gpu"]["train_loss"]) == (2, 1)
-    rates = {name: found["median"] for name, found in record["images_per_second"].items()}
-    assert record["ours_to"]["gpu"]["median"] == rates["ours"] / rates["gpu"]
-    assert "images/s" in capsys.readouterr().out
+    assert "last loss" in capsys.readouterr().out
+
+
+def test_our_side_counts_the_images_of_whole_laps(tmp_path, capsys):
+    out = tmp_path / "ours.json"
+    words = ["--config=configs/digits_sa.py:model=resnet8", "--config.batch_size=16", "--speed", "--steps=1"]
+    assert our_run.main([*words, "--rounds=2", f"--json={out}"]) == 0
+    rates = json.loads(out.read_text())["images_per_second"]
+    assert len(rates["rounds"]) == 2 and min(rates["rounds"]) > 0
+    assert str(rates["median"]) in capsys.readouterr().out
 
 
 def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatch, capsys):

@@ -90,10 +90,11 @@ def test_each_member_trains_as_it_would_alone(digits):
         assert float(together.sums.examples) == 2 * 2 * 16
         for number, run in enumerate(alone):
             member = jax.tree.map(lambda leaf: leaf[number], together.state.params)  # noqa: B023
-            close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+            # Two steps at a rate of 0.1 make 1e-4 of rounding; another seed's parameters are 1e-1 away.
+            close = lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-3)
             jax.tree.map(close, jax.device_get(member), jax.device_get(run.state.params))
-    first, second = (jax.tree.leaves(run.state.params)[-1] for run in alone)
-    assert not np.allclose(first, second)
+    stems = [run.state.params["stem"]["kernel"] for run in alone]
+    assert np.abs(stems[0] - stems[1]).max() > 0.1
 
 
 def test_parts_of_the_first_step_are_within_it():
