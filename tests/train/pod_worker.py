@@ -11,7 +11,7 @@ from tests.train.helpers import config, train
 
 STEPS = 50
 LOADERS = ("device", "tfdata")
-# A small rate, as in test_feed.py, and the same number of images.
+# A small rate, as in test_feed.py: rounding is to be the only difference between the programs.
 FIELDS = {"optimizer__learning_rate": 0.003}
 
 
