@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks import policies
 from softaug_jax.augment import TrivialAugment
@@ -13,6 +14,7 @@ from softaug_jax.augment import TrivialAugment
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_each_is_measured_and_recorded(tmp_path):
     out = tmp_path / "record.json"
     command = ["-m", "benchmarks.policies", "--images=128", "--rounds=1", "--seconds=0.01", f"--json={out}"]

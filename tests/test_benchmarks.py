@@ -21,6 +21,7 @@ def run(*command):
     return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_input_pipeline_measures_each_and_writes_its_record(tmp_path):
     out = tmp_path / "record.json"
     done = run("-m", "benchmarks.input_pipeline", "--images=512", "--rounds=1", "--seconds=0.05", f"--json={out}")
@@ -69,6 +70,7 @@ def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path, monkey
     assert str(tmp_path) not in out.read_text()
 
 
+@pytest.mark.slow
 def test_soak_notices_a_training_that_ends_otherwise(tmp_path):
     for name, seed in (("one", 0), ("other", 1)):
         save_untrained(tmp_path / name, seed)

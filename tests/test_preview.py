@@ -40,7 +40,7 @@ def test_grid_shows_training_images_with_what_the_method_makes_of_them(tmp_path,
 
 def test_preview_is_the_batch_that_training_sees(tmp_path):
     key = jax.random.key_data(state.base_key(7))
-    built = state.create(*_tiny(), 7)
+    built = jax.jit(lambda: state.create(*_tiny(), 7))()
     np.testing.assert_array_equal(jax.random.key_data(built.key), key)
 
 

@@ -77,6 +77,3 @@ def test_gpu_pods_are_told_who_they_are():
     assert {"containerPort": int(port)} in container["ports"]
     assert env["JAX_NUM_PROCESSES"]["value"] == str(job["template"]["spec"]["completions"])
     assert "job-completion-index" in env["JAX_PROCESS_ID"]["valueFrom"]["fieldRef"]["fieldPath"]
-
-
-pytestmark = pytest.mark.slow

@@ -166,6 +166,3 @@ def test_a_task_of_the_array_trains_the_run_of_its_number(tmp_path):
     beyond = run("sweep.sbatch", *table, **environment | {"SLURM_ARRAY_TASK_ID": "2"})
     assert beyond.returncode == 2
     assert "there is no run 2" in beyond.stderr and "--array=0-1." in beyond.stderr
-
-
-pytestmark = pytest.mark.slow

@@ -46,10 +46,12 @@ def forward_of_a_network(norm_group):
     return compiled(*arguments), list(hlo.collectives(hlo.operations(compiled.as_text())))
 
 
+@pytest.mark.slow
 def test_groups_within_a_device_leave_a_network_nothing_to_wait_for():
     assert len(forward_of_a_network(0)[1]) >= 7  # layers of BatchNorm
     assert forward_of_a_network(2)[1] == []
 
 
+@pytest.mark.slow
 def test_groups_change_what_the_network_computes():
     assert np.abs(forward_of_a_network(0)[0] - forward_of_a_network(2)[0]).max() > 1e-2

@@ -1,7 +1,6 @@
 """Programs that train alike pass; another recipe does not."""
 
 import numpy as np
-import pytest
 from scipy import stats
 
 from benchmarks import agreement
@@ -37,6 +36,3 @@ def test_more_comparisons_need_more_difference(rng):
     one = agreement.compared(ours, {"a": peer})["peers"]["a"]["test_top1_error"]["tolerance"]
     two = agreement.compared(ours, {"a": peer, "b": peer})["peers"]["a"]["test_top1_error"]["tolerance"]
     assert two > one
-
-
-pytestmark = pytest.mark.slow

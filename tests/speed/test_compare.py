@@ -108,6 +108,3 @@ def test_every_part_is_a_command_that_can_be_parsed(tmp_path):
     for part in known.values():
         if part.module == "throughput":
             throughput._parser().parse_with_extra(part.words)
-
-
-pytestmark = pytest.mark.slow

@@ -33,6 +33,7 @@ def test_a_convolution_that_is_run_again_is_the_same():
     np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_roofline_measures_and_writes_its_record(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(roofline, "CPU_MATRIX_SIZES", (32, 64))
     monkeypatch.setattr(roofline, "CPU_COPY_MIB", (1,))
@@ -68,6 +69,3 @@ def test_ways_that_differ_are_not_timed(monkeypatch, capsys):
     monkeypatch.setattr(formulations, "crop_ways", two)
     assert formulations.main(["--only=crop"]) == 2
     assert "wrong differs from ours" in capsys.readouterr().err
-
-
-pytestmark = pytest.mark.slow

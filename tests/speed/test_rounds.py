@@ -1,7 +1,6 @@
 """Programs are timed in turn, and their rates and ratios are what a clock says."""
 
 import numpy as np
-import pytest
 
 from benchmarks import rounds
 
@@ -27,6 +26,3 @@ def test_rates_are_images_over_the_clock_and_the_order_turns_round(monkeypatch):
 def test_a_ratio_is_of_the_same_round():
     found = rounds.ratios([2.0, 9.0, 8.0], [1.0, 3.0, 2.0])
     assert found == {"rounds": [2.0, 3.0, 4.0], "median": 3.0, "min": 2.0, "max": 4.0}
-
-
-pytestmark = pytest.mark.slow

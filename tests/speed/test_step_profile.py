@@ -75,6 +75,7 @@ def test_a_real_trace_names_what_took_long(tmp_path):
     assert next(iter(found["share"])) == "matrix"
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_shares_of_a_training_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", step_profile.NO_GRAPHS)
     out = tmp_path / "profile.json"
@@ -84,6 +85,3 @@ def test_the_command_prints_the_shares_of_a_training_step(tmp_path, monkeypatch,
     assert sum(summary["share"].values()) == pytest.approx(1)
     assert summary["share"]["convolution"] > 0
     assert json.loads(out.read_text())["profile"]["soft_crop"] == summary
-
-
-pytestmark = pytest.mark.slow

@@ -75,6 +75,7 @@ def test_a_lap_trains_on_and_its_images_are_those_of_its_steps(digits):
     assert run.sums.means["visibility"] < 1.0
 
 
+@pytest.mark.slow
 def test_each_member_trains_as_it_would_alone(digits):
     arrays, about = digits
     config = config_of("soft_crop")
@@ -131,6 +132,3 @@ def test_random_images_of_another_size_get_imagenet_classes_and_stem():
 def test_an_unknown_case_is_refused(capsys):
     assert throughput.main([*TOY, "--cases=softcrop"]) == 2
     assert "softcrop" in capsys.readouterr().err
-
-
-pytestmark = pytest.mark.slow

@@ -181,6 +181,3 @@ def test_speed_counts_images_and_curves_are_of_each_seed(tmp_path, capsys):
 def test_what_the_peer_has_not_is_refused(field, capsys):
     assert torch_peer.main(["--config=configs/digits_sa.py", f"--config.{field}"]) == 2
     assert field.partition("=")[0] in capsys.readouterr().err
-
-
-pytestmark = pytest.mark.slow

@@ -30,7 +30,11 @@ def test_one_device_equals_eight(loader):
     np.testing.assert_allclose(eight, one, rtol=0, atol=1e-5)
 
 
-METHODS = ["method=cutmix", "method=mixup", "method=online_label_smoothing", "policy=randaugment"]
+METHODS = [
+    "method=cutmix",
+    "policy=randaugment",
+    *(pytest.param(f"method={name}", marks=pytest.mark.slow) for name in ("mixup", "online_label_smoothing")),
+]
 
 
 @pytest.mark.parametrize("arg", METHODS)

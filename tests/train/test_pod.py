@@ -9,7 +9,6 @@ import sys
 import time
 
 import numpy as np
-import pytest
 
 from softaug_jax.train.workdir import Workdir
 from tests.train.helpers import ROOT, config, main
@@ -104,6 +103,3 @@ def test_a_coordinator_that_is_not_there_is_one_line():
     (line,) = err.splitlines()
     assert line.startswith("error: after 1 s not all 2 processes had met at localhost:")
     assert "--initialization_timeout" in line
-
-
-pytestmark = pytest.mark.slow

@@ -43,7 +43,7 @@ def finish(*args):
     return out
 
 
-@pytest.mark.parametrize("loader", ["device", "tfdata"])
+@pytest.mark.parametrize("loader", ["device", pytest.param("tfdata", marks=pytest.mark.slow)])
 def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader):
     flags = (SMALL, f"--config.data.loader={loader}")
     finish(*flags, f"--workdir={tmp_path}/whole")
