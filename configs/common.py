@@ -50,7 +50,7 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     config = ConfigDict()
     add_run(config, name, dataset, arg)
     config.batch_size = 128  # global, over all devices and processes
-    config.optimizer = ConfigDict({"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
+    config.optimizer.update({"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
     config.augment = _augmentation(dataset, arg)
     config.soften = ConfigDict({"mode": "none", "k": 2.0, "p_max": 1.0})
     config.soften.p_min = config_dict.placeholder(float)  # None: chance, 1 / num_classes
@@ -91,7 +91,14 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
         {
             "name": arg.model,
             "dtype": "auto",  # auto: bfloat16 on TPU and GPU, float32 on CPU
+            "stem": "cifar",  # cifar: 3x3 at full resolution; imagenet: the strided stem for 224 pixels
             "norm_group": 0,  # examples that BatchNorm takes its statistics over; 0: the global batch
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            "warmup_epochs": 0.0,  # linear from 0, before the cosine
+            "decayed": "all",  # weight decay on all parameters, or on kernels: not on BatchNorm and biases
         }
     )
     config.data = ConfigDict(

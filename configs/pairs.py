@@ -26,7 +26,7 @@ def config_of(name: str, method: str, arg: SimpleNamespace) -> ConfigDict:
     config = ConfigDict()
     common.add_run(config, name, arg.dataset, arg)
     config.batch_size = 512  # global, over all devices and processes
-    config.optimizer = ConfigDict({"momentum": 0.9, "nesterov": False, "weight_decay": 5e-4})
+    config.optimizer.update({"momentum": 0.9, "nesterov": False, "weight_decay": 5e-4})
     config.optimizer.learning_rate = config.get_ref("batch_size").to_float() * (arg.learning_rate / 256)
     config.model.projector_layers = 2
     config.model.projection_dim = 2048

@@ -86,7 +86,8 @@ def test_defaults_are_the_papers(name):
     assert (chosen.augment.sigma, chosen.soften.k, chosen.soften.p_min, chosen.soften.p_max) == (0.3, 2.0, None, 1.0)
     if "cifar" in name:
         assert (chosen.model.name, chosen.epochs, chosen.batch_size) == ("resnet18", 500, 128)
-        assert chosen.optimizer.to_dict() == dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        paper = dict(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, warmup_epochs=0, decayed="all")
+        assert chosen.optimizer.to_dict() == paper
         assert chosen.augment.uncropped_final_epochs == (20 if soft else 0)
         assert chosen.augment.pad_px == 4
     assert chosen.augment.flip == ("cifar" in name)

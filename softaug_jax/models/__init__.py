@@ -88,7 +88,9 @@ def builder(name: str, *, num_classes: int, channels: int, dtype: str, stem: str
     """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
-    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **_stem(name, stem))
+    arguments = dict(
+        num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **stem_argument(name, stem)
+    )
     return lambda rngs: MODELS[name](**arguments, rngs=rngs)
 
 
@@ -123,8 +125,8 @@ def functional(
     return Model(init, train, predict)
 
 
-def _stem(name: str, stem: str) -> dict[str, str]:
-    """The constructor's argument for the stem, if it has one."""
+def stem_argument(name: str, stem: str) -> dict[str, str]:
+    """The constructor's argument for the stem, if it has one; UsageError if the network does not offer it."""
     if stem not in STEMS:
         raise UsageError(f"model.stem = {stem!r} is unknown. Choose from {', '.join(STEMS)}.")
     if name in WITH_IMAGENET_STEM:

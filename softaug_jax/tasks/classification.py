@@ -77,6 +77,7 @@ def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
         num_classes=about.num_classes,
         channels=about.channels,
         dtype=config.model.dtype,
+        stem=config.model.stem,
         norm_group=config.model.norm_group,
     )
     return Recipe(model, augmentations(config, about, schedule), ClassObjective(config, about.num_classes, schedule))

@@ -70,6 +70,7 @@ def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
         method=method,
         channels=about.channels,
         dtype=m.dtype,
+        stem=m.stem,
         projector_layers=m.projector_layers,
         projection_dim=m.projection_dim,
         predictor_dim=m.predictor_dim,

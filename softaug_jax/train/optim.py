@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import optax
+
+DECAYED = ("all", "kernels")
 
 
 def learning_rate(config: Any, total_steps: int) -> optax.Schedule:
-    """Cosine from the config's learning rate to 0 over the whole run, without warm-up."""
-    return optax.cosine_decay_schedule(config.optimizer.learning_rate, total_steps)
+    """Cosine from the config's learning rate to 0 at the run's end, after a linear rise from 0 if there is a warm-up.
+
+    The warm-up's first step has the rate of its end divided by its length, so that no step is lost (Goyal et al.,
+    arXiv:1706.02677, section 2.2).
+    """
+    peak, warmup_steps = config.optimizer.learning_rate, _warmup_steps(config, total_steps)
+    decay = optax.cosine_decay_schedule(peak, total_steps - warmup_steps)
+    if not warmup_steps:
+        return decay
+    rise = optax.linear_schedule(peak / warmup_steps, peak, warmup_steps - 1)
+    return optax.join_schedules([rise, decay], [warmup_steps])
+
+
+def _warmup_steps(config: Any, total_steps: int) -> int:
+    return round(total_steps * config.optimizer.warmup_epochs / config.epochs)
 
 
 def optimizer(config: Any, total_steps: int, constant_rate: Collection[str] = ()) -> optax.GradientTransformation:
-    """SGD with momentum; weight decay is added to the gradient of every parameter, as PyTorch does.
+    """SGD with momentum; weight decay is added to the gradient, as PyTorch does.
+
+    It is of every parameter, or with `optimizer.decayed` = "kernels" of those of convolutions and linear layers alone:
+    of vectors, which are BatchNorm's scale and bias and the classifier's bias, there is none.
 
     Args:
       config: its `optimizer` is read.
@@ -29,4 +48,9 @@ def optimizer(config: Any, total_steps: int, constant_rate: Collection[str] = ()
         update = optax.partition(
             kinds, lambda params: {name: "constant" if name in constant_rate else "decaying" for name in params}
         )
-    return optax.chain(optax.add_decayed_weights(settings.weight_decay), update)
+    decay = optax.add_decayed_weights(settings.weight_decay, _is_kernel if settings.decayed == "kernels" else None)
+    return optax.chain(decay, update)
+
+
+def _is_kernel(params: Any) -> Any:
+    return jax.tree.map(lambda p: p.ndim > 1, params)

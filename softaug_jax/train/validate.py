@@ -9,13 +9,16 @@ from softaug_jax import models
 from softaug_jax.checks import UsageError, check_choice, check_scalar
 from softaug_jax.data.info import INFO
 from softaug_jax.tasks import task_of
+from softaug_jax.train import optim
 
 # Of every config; the task's own are in softaug_jax/tasks.
 CHOICES: dict[str, Collection[str]] = {
     "dataset": INFO,
     "model.name": models.MODELS,
+    "model.stem": models.STEMS,
     "model.dtype": ("auto", *models.DTYPES),
     "data.loader": ("device", "tfdata"),
+    "optimizer.decayed": optim.DECAYED,
 }
 AT_LEAST: dict[str, float] = {
     "epochs": 1,
@@ -26,6 +29,7 @@ AT_LEAST: dict[str, float] = {
     "data.steps_per_dispatch": 0,
     "model.norm_group": 0,
     "optimizer.momentum": 0,
+    "optimizer.warmup_epochs": 0,
     "optimizer.weight_decay": 0,
     "evals.num_bins": 1,
 }
@@ -57,6 +61,12 @@ def _validate(config: Any, num_devices: int) -> None:
     for field in ("periodic", "final"):
         for name in config.evals[field]:
             check_choice(f"config.evals.{field}", name, task.evaluators)
+    models.stem_argument(config.model.name, config.model.stem)
+    if (warmup := config.optimizer.warmup_epochs) >= config.epochs:
+        raise UsageError(
+            f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the decay "
+            "of the learning rate. Use less, or 0."
+        )
     _check_batch(config, num_devices)
     rules.check(config, num_devices)
 

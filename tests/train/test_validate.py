@@ -30,6 +30,10 @@ from tests.train.helpers import config
         ("augment__mix_alpha", 0.0, "config.augment.mix_alpha = 0.0 must be greater than 0"),
         ("loss__online_smoothing", 1.5, "config.loss.online_smoothing = 1.5 must be at most 1"),
         ("loss__focal_gamma", -1.0, "config.loss.focal_gamma = -1.0 must be at least 0"),
+        ("model__stem", "vit", "config.model.stem = 'vit' is unknown. Choose from cifar, imagenet"),
+        ("model__stem", "imagenet", "model.stem = 'imagenet' is not offered by resnet8, only by resnet18"),
+        ("optimizer__decayed", "some", "config.optimizer.decayed = 'some' is unknown. Choose from all, kernels"),
+        ("optimizer__warmup_epochs", 2, "config.optimizer.warmup_epochs = 2 leaves nothing of config.epochs = 2"),
         ("augment__uncropped_final_epochs", 9, "config.augment.uncropped_final_epochs = 9 must be at most 2"),
     ],
 )
