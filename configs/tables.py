@@ -3,7 +3,7 @@
 python -m softaug_jax.sweep table2 --dataset=cifar10 --model=resnet18             # trains what is missing
 python -m softaug_jax.report --table=table2 --dataset=cifar10 --model=resnet18 runs/tables
 table1: ResNet-18 on CIFAR-100, eight methods; also --dataset=cifar10, for which the paper has no numbers.
-table2: Baseline, SA, RA and SA+RA for five networks on CIFAR-10 and CIFAR-100; ImageNet's wait for a config.
+table2: Baseline, SA, RA and SA+RA for five networks on CIFAR-10 and CIFAR-100, and for two on ImageNet, V2 included.
 table4: SimSiam with equal weights, SA#1 and SA#2 on CIFAR-100 and CIFAR-10, at the learning rates of the paper.
 barlow_twins: the same three weightings of Barlow Twins, which the paper names and does not test.
 extras: what tables 1 and 2 lack: the aggressive hard crop, softening in parts, constant smoothing, other methods.
@@ -39,6 +39,8 @@ class Cell(NamedTuple):
     arguments: str  # of the config, without model, epochs and seed
     paper: PaperKey | None  # None: the paper has no such number
     reason: str = ""
+    trained_on: str = ""  # the data set whose training images it sees, if not `dataset`
+    prefix: str = ""  # of the figures' names in summaries
 
     def argument(self, epochs: int | None = None, seed: int = 0) -> str:
         """What follows the colon of --config=configs/FILE.py:...; no epochs: the config's own."""
@@ -86,11 +88,8 @@ _PAPER_MODELS = {
 _CIFAR_MODELS = ("efficientnet_b0", "resnet18", "resnet50", "wideresnet28_10", "pyramidnet272")
 _IMAGENET_MODELS = ("resnet50", "resnet101")
 
-# Data sets of the paper that nothing in configs/ trains yet.
-NOT_TRAINABLE = {
-    "imagenet": "ImageNet has no config yet",
-    "imagenet_v2": "ImageNet-V2 is a test set for the networks trained on ImageNet, which has no config yet",
-}
+# Data sets that are a test only: the one that is trained on, and the prefix of their figures.
+TEST_SETS = {"imagenet_v2": ("imagenet", "v2/")}
 
 # On which data sets and networks each table of the paper has its numbers.
 _PAPER_HAS: dict[int, dict[str, tuple[str, ...]]] = {
@@ -206,8 +205,8 @@ def cell(row: Row, dataset: str, model: str) -> Cell:
     if row.table is not None and dataset not in row.lacks and model in _PAPER_HAS[row.table].get(dataset, ()):
         name = _PAPER_MODELS[model]
         key = PaperKey(row.table, _PAPER_DATASETS[dataset], f"SimSiam {name}" if row.table == 4 else name, row.name)
-    reason = NOT_TRAINABLE.get(dataset, "")
-    config, arguments = f"{dataset}_{row.kind}", row.arguments
+    trained_on, prefix = TEST_SETS.get(dataset, ("", ""))
+    config, arguments = f"{trained_on or dataset}_{row.kind}", row.arguments
     if row.kind not in ("baseline", "sa"):
         config, arguments = row.kind, ",".join(filter(None, [f"dataset={dataset}", arguments]))
-    return Cell(dataset, model, row.name, row.slug, None if reason else config, arguments, key, reason)
+    return Cell(dataset, model, row.name, row.slug, config, arguments, key, trained_on=trained_on, prefix=prefix)

@@ -122,7 +122,8 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
         raise UsageError(f"Nothing of {args.table} that was asked for can be trained here: {'; '.join(reasons)}.")
     if reasons:
         print(f"{len(chosen) - len(trainable)} rows are left out: {'; '.join(reasons)}.", file=sys.stderr)
-    jobs = [make_job(cell, seed, args.epochs, args.out, extra) for seed in range(args.seeds) for cell in trainable]
+    made = [make_job(cell, seed, args.epochs, args.out, extra) for seed in range(args.seeds) for cell in trainable]
+    jobs = list({job.workdir: job for job in made}.values())  # a network is trained once for all its test sets
     for job in jobs:
         _check_epochs(job, args)
     return jobs
@@ -137,7 +138,7 @@ def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
 
 def make_job(cell: Cell, seed: int, epochs: int | None, out: Path, extra: Sequence[str]) -> Job:
     """The run of a cell with a seed, in its workdir below `out`."""
-    workdir = out / cell.dataset / cell.model / cell.slug / f"seed{seed}"
+    workdir = out / (cell.trained_on or cell.dataset) / cell.model / cell.slug / f"seed{seed}"
     config = f"--config=configs/{cell.config}.py:{cell.argument(epochs, seed)}"
     return Job(cell, workdir, [sys.executable, "main.py", config, f"--workdir={workdir}", *extra])
 

@@ -115,22 +115,30 @@ def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), mo
         for dataset, model in sorted(others - own):
             cells += commands.cells(name, [dataset], [model]) if dataset in shown else []
     placed = place(cells, finished)
-    usual = next((cell.build().epochs for cell in cells if cell.config is not None), PAPER_EPOCHS)
-    blocks = _blocks(cells, placed, own, usual)
-    return PaperTable(name, blocks, _notes(name, blocks, usual), placed.strays)
+    blocks = _blocks(cells, placed, own)
+    return PaperTable(name, blocks, _notes(name, blocks), placed.strays)
 
 
-def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]], usual: int) -> dict[int, list[Line]]:
-    """A network on a data set is in the blocks of the epochs it was run for; one of the table's that was not run at
-    all is in the block of most epochs, or of the configs' usual ones if none was."""
+def usual_epochs(cell: Cell) -> int:
+    """Those of its config."""
+    return cell.build().epochs if cell.config is not None else PAPER_EPOCHS
+
+
+def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]]) -> dict[int, list[Line]]:
+    """A network on a data set is in the blocks of the epochs it was run for. One of the table's that was not run at all
+    is in the block of most epochs of the networks that are usually trained as long, or of the usual ones if none was.
+    """
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell[:2], []).append(cell)
     epochs_of = {group: {epochs for epochs, cell in placed.runs if cell[:2] == group} for group in groups}
-    rest = max((epochs for group in own for epochs in epochs_of[group]), default=usual)
+    usual = {group: usual_epochs(members[0]) for group, members in groups.items()}
+    run_for: dict[int, set[int]] = {}  # by the usual epochs
+    for group in own:
+        run_for.setdefault(usual[group], set()).update(epochs_of[group])
     blocks: dict[int, list[Line]] = {}
     for group, members in groups.items():
-        for epochs in epochs_of[group] or ({rest} if group in own else ()):
+        for epochs in epochs_of[group] or ({max(run_for[usual[group]], default=usual[group])} if group in own else ()):
             blocks.setdefault(epochs, []).extend(_lines(members, epochs, placed))
     return dict(sorted(blocks.items()))
 
@@ -140,8 +148,9 @@ def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
     lines: list[Line] = []
     for cell in members:
         runs = placed.runs.get((epochs, cell), [])
-        keys = [key for key in ("top1_error", "nll", "ece") if runs and all(key in run.results for run in runs)]
-        figures = {key: mean_and_error([run.results[key] for run in runs]) for key in keys}
+        names = {key: f"{cell.prefix}{key}" for key in ("top1_error", "nll", "ece")}
+        measured = {key: name for key, name in names.items() if runs and all(name in run.results for run in runs)}
+        figures = {key: mean_and_error([run.results[name] for run in runs]) for key, name in measured.items()}
         base = lines[0] if lines else None
         paper = paper_figure(cell)
         paper_change = difference(base.paper, paper) if base and base.paper and paper else None
@@ -159,7 +168,7 @@ def paper_figure(cell: Cell) -> Figure | None:
     return round(found.mean / 100, 6), error
 
 
-def _notes(name: str, blocks: dict[int, list[Line]], usual: int) -> list[str]:
+def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
     lines = [line for block in blocks.values() for line in block]
     notes = ["Change is in points, against Baseline; the paper's is that of the means it prints."]
     if tables := {line.cell.paper.table for line in lines if line.cell.paper}:
@@ -169,14 +178,15 @@ def _notes(name: str, blocks: dict[int, list[Line]], usual: int) -> list[str]:
         notes.append("Ours are those after the last epoch, not of the best one." + about_seeds(runs))
     notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.config is None)
     for epochs, block in blocks.items():
-        notes += _to_run(name, epochs, block, usual)
+        notes += _to_run(name, epochs, block)
     return notes
 
 
-def _to_run(name: str, epochs: int, block: Sequence[Line], usual: int) -> list[str]:
+def _to_run(name: str, epochs: int, block: Sequence[Line]) -> list[str]:
     """What is not run, and the commands that run it: networks that lack the same methods share one."""
     lacking: dict[tuple[str, str], list[str]] = {}
     rows = {line.cell.method: line.cell.slug for line in block}
+    usual = {line.cell.dataset: usual_epochs(line.cell) for line in block}
     for line in block:
         if line.cell.config is not None and not line.runs:
             lacking.setdefault(line.cell[:2], []).append(line.cell.method)
@@ -188,6 +198,6 @@ def _to_run(name: str, epochs: int, block: Sequence[Line], usual: int) -> list[s
         words = ["python", "-m", "softaug_jax.sweep", name, f"--dataset={dataset}"]
         words += [f"--model={model}" for model in models]
         words += [f"--method={rows[method]}" for method in methods if len(methods) < len(rows)]
-        words += [f"--epochs={epochs:g}"] if epochs != usual else []
+        words += [f"--epochs={epochs:g}"] if epochs != usual[dataset] else []
         notes.append(f"Not run, {dataset}, {', '.join(models)}: {'; '.join(methods)}. To run: {shlex.join(words)}")
     return notes

@@ -25,7 +25,7 @@ class Placed(NamedTuple):
 
 
 def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
-    """Puts each run into the cell whose config, at the run's epochs, trains the same.
+    """Puts each run into the cells whose config, at the run's epochs, trains the same, if it was tested on their data.
 
     The cell's config is built for the run's epochs, so that what follows from them (the final uncropped epochs of the
     soft crop) counts as the same, and what was set by hand does not.
@@ -39,11 +39,12 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
         if epochs not in built:
             built[epochs] = {cell: trained(cell.build(epochs).to_dict()) for cell in trainable}
         ours = trained(run.config)
-        cell = next((cell for cell, config in built[epochs].items() if config == ours), None)
-        if cell is None:
+        own = [cell for cell, config in built[epochs].items() if config == ours]
+        if not own:
             strays.append(f"{run.workdir} {_why(ours, built[epochs])}")
-        else:
-            found.setdefault((epochs, cell), []).append(run)
+        for cell in own:
+            if f"{cell.prefix}top1_error" in run.results:
+                found.setdefault((epochs, cell), []).append(run)
     return Placed(found, strays)
 
 
@@ -55,7 +56,11 @@ def trained(config: Tree) -> Tree:
 
 def _why(ours: Tree, built: dict[Cell, Tree]) -> str:
     """The row that is nearest, and in what it differs."""
-    near = [cell for cell in built if (cell.dataset, cell.model) == (ours.get("dataset"), ours.get("model.name"))]
+    near = [
+        cell
+        for cell in built
+        if (cell.trained_on or cell.dataset, cell.model) == (ours.get("dataset"), ours.get("model.name"))
+    ]
     if not near:
         return f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for."
     differences = {cell: _differing(ours, built[cell]) for cell in near}

@@ -5,7 +5,7 @@ Both give the same thing: from one step to another, the state and the sums after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data import device
+from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays
 from softaug_jax.target import platform
@@ -38,11 +39,38 @@ class Feed(Protocol):
         ...
 
 
-def create(config: Any, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings) -> Feed:
+def create(
+    config: Any, step: TrainStep, chain: Any, images: Arrays | ImageSet, schedule: Schedule, shardings: Shardings
+) -> Feed:
     """The feed that `config.data.loader` names."""
-    if config.data.loader == "device":
-        return DeviceFeed(step, arrays, schedule, shardings, config.data.steps_per_dispatch)
-    return HostFeed(step, chain, arrays, schedule, shardings, config.seed)
+    if isinstance(images, Arrays) and config.data.loader == "device":
+        return DeviceFeed(step, images, schedule, shardings, config.data.steps_per_dispatch)
+    return HostFeed(step, host_batches(config, chain, images), shardings)
+
+
+# From a step on, this process's parts of the batches, without end.
+HostBatches = Callable[..., Iterator[Mapping[str, np.ndarray]]]
+
+
+def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatches:
+    """Batches by tf.data, of images in memory or of files, by the keyword `start_step`."""
+    try:  # TensorFlow is loaded here and nowhere else
+        from softaug_jax.data import image_batches, tfdata
+    except ImportError as error:
+        raise UsageError(
+            f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
+        ) from None
+    place = dict(
+        seed=config.seed,
+        batch_size=config.batch_size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    if isinstance(images, Arrays):
+        return partial(tfdata.train_batches, images, chain, **place)
+    files = dict(size_px=config.data.size_px, skip_unreadable=config.data.skip_unreadable)
+    threads = {"num_threads": config.data.threads} if config.data.threads else {}
+    return partial(image_batches.train_batches, images, chain, **place, **files, **threads)
 
 
 def jit_step(step: TrainStep, shardings: Shardings) -> TrainStep:
@@ -85,25 +113,9 @@ def default_steps_per_dispatch() -> int:
 class HostFeed:
     """Batches read and drawn by tf.data on the host, one step a dispatch."""
 
-    def __init__(
-        self, step: TrainStep, chain: Any, arrays: Arrays, schedule: Schedule, shardings: Shardings, seed: int
-    ):
-        try:
-            from softaug_jax.data import tfdata  # TensorFlow is loaded here and nowhere else
-        except ImportError as error:
-            raise UsageError(
-                f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
-            ) from None
+    def __init__(self, step: TrainStep, batches_from: HostBatches, shardings: Shardings):
         self._step, self._sharding = jit_step(step, shardings), shardings.batch
-        self._from = partial(
-            tfdata.train_batches,
-            arrays,
-            chain,
-            seed=seed,
-            batch_size=schedule.batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        self._from = batches_from
         self._next_step = -1
 
     def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:

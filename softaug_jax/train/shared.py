@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from softaug_jax.checks import UsageError
+from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.sources import Arrays
 from softaug_jax.run_files import flatten
 from softaug_jax.train.summary import versions
@@ -30,9 +31,14 @@ def program(config: Any) -> dict[str, Any]:
     }
 
 
-def digest(arrays: Arrays) -> dict[str, str]:
-    """What a split of a data set is, in few words: counts, types and a checksum of all bytes (0.1 s for CIFAR)."""
-    return {name: _digest(values) for name, values in arrays._asdict().items()}
+def digest(images: Arrays | ImageSet) -> dict[str, str]:
+    """What a split of a data set is, in few words: counts, types and a checksum of all bytes (0.1 s for CIFAR).
+
+    Of files, it is of their names and labels.
+    """
+    if not isinstance(images, Arrays):
+        return images.digest()
+    return {name: _digest(values) for name, values in images._asdict().items()}
 
 
 def _digest(values: np.ndarray) -> str:

@@ -64,8 +64,8 @@ def _validate(config: Any, num_devices: int) -> None:
     models.stem_argument(config.model.name, config.model.stem)
     if (warmup := config.optimizer.warmup_epochs) >= config.epochs:
         raise UsageError(
-            f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the decay "
-            "of the learning rate. Use less, or 0."
+            f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the "
+            "decay of the learning rate. Use less, or 0."
         )
     _check_batch(config, num_devices)
     rules.check(config, num_devices)
