@@ -18,12 +18,16 @@ from softaug_jax.tasks.class_objective import WEIGHTINGS, ClassObjective
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
 
 
+WINDOWS = ("random_resized", "soft_resized")  # cut by the host
+
+
 def _check(config: Any, num_devices: int) -> None:
     if config.soften.p_min is not None:
         check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
     elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
         raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
+    _check_window(config)
     for share in config.evals.occlusion_shares:
         check_scalar("config.evals.occlusion_shares", share, at_least=0, at_most=1)
     if config.augment.mix != "none" and config.batch_size % (2 * num_devices):
@@ -33,9 +37,28 @@ def _check(config: Any, num_devices: int) -> None:
         )
 
 
+def _check_window(config: Any) -> None:
+    """Images of any size are cut by the host as it decodes them; images in memory by the device."""
+    crop, encoded = config.augment.crop, INFO[config.dataset].encoded
+    if crop in WINDOWS and not encoded:
+        raise UsageError(
+            f"config.augment.crop = {crop!r} is for images that the host decodes, and those of {config.dataset} are in "
+            "memory. Use soft, hard or none."
+        )
+    if encoded and crop not in (*WINDOWS, "none"):
+        raise UsageError(
+            f"config.augment.crop = {crop!r} moves images of one size; those of {config.dataset} have many. Use "
+            f"{', '.join(WINDOWS)} or none."
+        )
+    if crop == "random_resized":
+        smallest, largest = config.augment.scale_min, config.augment.scale_max
+        check_scalar("config.augment.scale_min", smallest, above=0, at_most=largest)
+        check_scalar("config.augment.scale_max", largest, at_most=1)
+
+
 RULES = Rules(
     choices={
-        "augment.crop": ("soft", "hard", "none"),
+        "augment.crop": ("soft", "hard", "none", *WINDOWS),
         "augment.policy": ("none", "randaugment", "trivialaugment"),
         "augment.erase": ("none", "cutout", "random", "soft_random"),
         "augment.mix": ("none", "mixup", "cutmix"),
@@ -112,9 +135,15 @@ def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
     fill = {"mean": (0.0,), "black": tuple(-m / s for m, s in zip(about.mean, about.std, strict=True))}[a.fill]
     if a.crop == "hard":
         return Member("crop", augment.HardCrop(a.pad_px, fill))
+    if a.crop == "random_resized":
+        return Member("crop", augment.HardWindow((a.scale_min, a.scale_max)))
     # Not in the paper: the authors' code trains the last epochs uncropped.
     last = schedule.step_of_epoch(config.epochs - a.uncropped_final_epochs)
-    return Member("crop", augment.SoftCrop(a.sigma, fill, a.rounding), until_step=last) if a.crop == "soft" else None
+    crops = {
+        "soft": augment.SoftCrop(a.sigma, fill, a.rounding),
+        "soft_resized": augment.SoftWindow(a.sigma),
+    }
+    return Member("crop", crops[a.crop], until_step=last) if a.crop in crops else None
 
 
 def _erase(a: Any) -> Member | None:
@@ -128,6 +157,7 @@ def describe(config: Any) -> str:
     """The run's method in a few words, for tables."""
     a, s = config.augment, config.soften
     crops = {"soft": f"soft crop {a.sigma:g}", "hard": f"hard crop {a.pad_px} px", "none": "no crop"}
+    crops |= {"soft_resized": f"soft crop and resize {a.sigma:g}", "random_resized": "random resized crop"}
     policies = {"randaugment": "RandAugment", "trivialaugment": "TrivialAugment"}
     erasing = {"cutout": f"Cutout {a.cutout_px} px", "random": "random erasing", "soft_random": "soft random erasing"}
     if s.mode != "none" and s.p_min == s.p_max:

@@ -67,6 +67,11 @@ def _validate(config: Any, num_devices: int) -> None:
             f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the "
             "decay of the learning rate. Use less, or 0."
         )
+    if INFO[config.dataset].encoded and config.data.loader != "tfdata":
+        raise UsageError(
+            f"config.data.loader = {config.data.loader!r} holds all images in device memory, and those of "
+            f"{config.dataset} are files, decoded by the host. Use 'tfdata', and configs/imagenet_sa.py or _baseline.py."
+        )
     _check_batch(config, num_devices)
     rules.check(config, num_devices)
 
