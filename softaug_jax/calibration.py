@@ -25,8 +25,8 @@ def classwise_calibration_error(
     .. math:: \frac{1}{N} \sum_{c=1}^{N} \sum_{m=1}^{M} \frac{|B_{m,c}|}{n} |acc(B_{m,c}) - conf(B_{m,c})|
 
     (Kull et al., arXiv:1910.12656, classwise ECE; Nixon et al., arXiv:1904.01685, static calibration error). B_{m,c}
-    holds the examples by their probability of class c, acc is the share of them that are of class c, and conf their mean
-    probability of it. Bins are those of Eq. 8: equal, closed on the right. A class that no example is of counts too.
+    holds the examples by their probability of class c, acc is the share of them that are of class c, and conf their
+    mean probability of it. Bins are those of Eq. 8: equal, closed on the right. A class without examples counts too.
 
     Args:
       probabilities: [n, N], rows summing to 1.
@@ -66,9 +66,9 @@ def adaptive_calibration_error(
 
     It is Eq. 8 over the equal-mass bins of Nguyen and O'Connor (arXiv:1508.05154), of the top label only; the "adaptive
     calibration error" of Nixon et al. (arXiv:1904.01685) takes every class's probability instead. Of n examples sorted
-    by confidence, the i-th (from 0) is in bin floor(i M / n), so bins differ by one example at most, and with n < M some
-    are empty. Examples of one confidence that a bin's edge divides are divided evenly: each counts as right by the share
-    of them that are. So the order of the examples changes nothing.
+    by confidence, the i-th (from 0) is in bin floor(i M / n): bins differ by one example at most, and with n < M some
+    are empty. Examples of one confidence that a bin's edge divides are divided evenly: each counts as right by the
+    share of them that are. So the order of the examples changes nothing.
 
     Args, returns and errors: those of `metrics.expected_calibration_error`.
 
@@ -102,7 +102,7 @@ def fit_temperature(
 ) -> jax.Array:
     r"""The temperature T > 0 by which softmax(logits / T) has the smallest negative log likelihood.
 
-    (Guo et al., arXiv:1706.04599, section 4.2.) The likelihood's negative logarithm is convex in 1 / T, so its slope there,
+    (Guo et al., arXiv:1706.04599, section 4.2.) That is convex in 1 / T, so its slope there,
 
     .. math:: \frac{1}{n} \sum_i \sum_c p_{ic}(T) z_{ic} - z_{i y_i},
 

@@ -137,7 +137,7 @@ def output_std(projections: ArrayLike) -> jax.Array:
 
 
 def right_closed_bins(confidence: jax.Array, num_bins: int) -> jax.Array:
-    """Which of `num_bins` equal bins of [0, 1] each confidence is in, int, of its shape: m holds (m / M, (m + 1) / M]."""
+    """The bin of each confidence in [0, 1], int of its shape: of M equal ones, m holds (m / M, (m + 1) / M]."""
     # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp.
     upper_edges = np.arange(1, num_bins, dtype=np.float32) / np.float32(num_bins)
     return jnp.searchsorted(upper_edges, confidence, side="left")

@@ -56,23 +56,43 @@ def cases():
     uniform = lambda n, classes: rng.integers(0, classes, n)
     yield "random", draw(237, 10, 3.0), uniform(237, 10)
     yield "two classes", draw(101, 2, 1.0), uniform(101, 2)
-    right = draw(64, 5, 2.0)
+    right = draw(64, 4, 2.0)
     yield "all right", right, right.argmax(1)
     yield "one example", draw(1, 4, 1.0), np.array([2])
     yield "a class absent", draw(90, 4, 1.0), uniform(90, 3)
-    yield "sure", np.eye(3, dtype=np.float32)[uniform(50, 3)], uniform(50, 3)
+    yield "sure", np.eye(4, dtype=np.float32)[uniform(50, 4)], uniform(50, 4)
     edges = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2 / 3, 0.8, 0.9], np.float32)
     yield "on edges", np.stack([edges, 1 - edges], 1), np.array([0, 0, 1, 0, 1, 0, 1, 1, 0])
     yield "ties", np.tile(np.array([[0.7, 0.3], [0.6, 0.4]], np.float32), (20, 1)), uniform(40, 2)
 
 
-@pytest.mark.parametrize("num_bins", [1, 10, 15])
+PADDED = 240  # so that all cases of so many classes share one compiled program
+
+
+def padded(probabilities, labels):
+    """With examples that do not count, which would be noticed."""
+    extra, classes = PADDED - len(labels), probabilities.shape[1]
+    wrong = np.tile(np.linspace(1.0, 0.0, classes, dtype=np.float32), (extra, 1))
+    mask = np.arange(PADDED) < len(labels)
+    return np.r_[probabilities, wrong], np.r_[labels, np.full(extra, classes - 1)], mask
+
+
+@pytest.mark.parametrize("num_bins", [1, 15])
 @pytest.mark.parametrize(("metric", "by_loop"), METRICS, ids=["ece", "classwise", "adaptive"])
-@pytest.mark.parametrize(("probabilities", "labels"), [pytest.param(*case[1:], id=case[0]) for case in cases()])
-def test_errors_are_those_of_a_loop(metric, by_loop, probabilities, labels, num_bins):
-    found = metric(probabilities, labels, num_bins=num_bins)
-    assert found.shape == () and found.dtype == jnp.float32
-    np.testing.assert_allclose(found, by_loop(probabilities, labels, num_bins), atol=2e-6)
+def test_errors_are_those_of_a_loop(metric, by_loop, num_bins):
+    jitted = jax.jit(metric, static_argnames="num_bins")
+    for name, probabilities, labels in cases():
+        wanted = by_loop(probabilities, labels, num_bins)
+        examples, classes, mask = padded(probabilities, labels)
+        found = jitted(examples, classes, num_bins=num_bins, mask=mask)
+        assert found.shape == () and found.dtype == jnp.float32
+        np.testing.assert_allclose(found, wanted, atol=2e-6, err_msg=name)
+
+
+def test_ten_bins_are_the_default_of_all():
+    (_, probabilities, labels), *_ = cases()
+    for metric, by_loop in METRICS:
+        np.testing.assert_allclose(metric(probabilities, labels), by_loop(probabilities, labels, 10), atol=2e-6)
 
 
 @pytest.mark.parametrize(("metric", "by_loop"), METRICS, ids=["ece", "classwise", "adaptive"])
