@@ -41,7 +41,9 @@ def occluded_examples(
     """
     rows, columns = images.shape[:2]
     letters = [chr(ord("A") + i) for i in range(len(verdicts))] if len(verdicts) > 1 else [""]
-    height = (1.2 * images.shape[2] / images.shape[3] + 0.16 + 0.15 * len(verdicts)) * rows + 0.55 + 0.16 * len(verdicts)
+    height = (
+        (1.2 * images.shape[2] / images.shape[3] + 0.16 + 0.15 * len(verdicts)) * rows + 0.55 + 0.16 * len(verdicts)
+    )
     grid = {"nrows": rows, "ncols": columns}
     with drawing(path, 1.32 * columns + 0.3, height, **grid) as (figure, all_axes):
         figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
