@@ -24,11 +24,11 @@ from softaug_jax.train.sharding import Shardings
 
 AFTER = "_after_cross_fitted_temperature"
 BINS = [f"calibration/bin_{name}" for name in ("counts", "confidence_sums", "accuracy_sums")]
-KINDS = {"ece": "ECE", "classwise_ece": "classwise ECE", "adaptive_ece": "adaptive ECE"}
+KINDS = {"ece": "ECE", "classwise_ece": "Classwise", "adaptive_ece": "Adaptive"}  # their headers
 NOTES = (
-    "ECE is Eq. 8, over equal, right-closed bins of the largest probability. Classwise: of every class's probability, "
-    "the mean over classes. Adaptive: of the largest probability, over bins of equally many examples. NLL in nats; "
-    "Brier from 0 to 2.",
+    "ECE is Eq. 8, over equal, right-closed bins of the largest probability. Classwise ECE: of every class's "
+    "probability, the mean over classes. Adaptive ECE: of the largest probability, over bins of equally many examples. "
+    "NLL in nats; Brier from 0 to 2.",
 )
 TEMPERATURE_NOTES = (
     "Each half of the test set is scaled by the temperature of the smallest NLL on the other half, so no example helps "

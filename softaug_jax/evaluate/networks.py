@@ -115,17 +115,16 @@ def _runs(paths: Sequence[str], dataset: str) -> list[Run]:
     found: dict[Path, Run] = {}
     for path in paths:
         is_run = (Path(path) / "config.json").is_file()
-        reasons = []
-        for run in finished_runs.find([path]):
-            if (reason := _unfit(run, dataset)) is None:
+        runs = finished_runs.find([path])
+        unfit = {str(run.workdir): reason for run in runs if (reason := _unfit(run, dataset)) is not None}
+        reasons = [f"{workdir} {reason}" for workdir, reason in unfit.items()]
+        if len(unfit) == len(runs):
+            raise UsageError(reasons[0] if is_run else f"{path} holds no run that can be tested. {reasons[0]}")
+        for reason in reasons:
+            print(f"{reason} Left out.", file=sys.stderr)
+        for run in runs:
+            if str(run.workdir) not in unfit:
                 found.setdefault(run.workdir.resolve(), run)
-                continue
-            if is_run:
-                raise UsageError(f"{run.workdir} {reason}")
-            reasons.append(f"{run.workdir} {reason}")
-            print(f"{reasons[-1]} Left out.", file=sys.stderr)
-        if not is_run and not any(run.workdir.is_relative_to(path) for run in found.values()):
-            raise UsageError(f"{path} holds no run that can be tested. {reasons[0]}")
     return list(found.values())
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from softaug_jax.checks import check_choice, check_scalar
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.evals import NOISE, Batch, Occlusion
+from softaug_jax.evaluate.examples import Examples
 from softaug_jax.evaluate.networks import Group, Network, restored
 from softaug_jax.evaluate.results import Results, about_seeds
 from softaug_jax.report.curves import Occluded, occlusion_lines
-from softaug_jax.report.occluded_examples import Verdict, occluded_examples
 from softaug_jax.report.statistics import Figure, mean_and_error
 from softaug_jax.report.table import Column, Row, Table
 from softaug_jax.train.evaluation import eval_batches
@@ -22,7 +21,7 @@ from softaug_jax.train.sharding import Shardings
 
 FILLS = {"mean": "mean colour", "black": "black", NOISE: "uniform noise"}
 ERROR, SPREAD = "occlusion/top1_error@", "occlusion/top1_error_std@"
-SHOWN_NETWORKS = 2  # below the example images
+_FACTS = ("Config", "Method", "Data", "Model", "Fill", "Epochs")
 
 Measured = dict[str, dict[str, float]]  # figures by fill
 
@@ -44,29 +43,23 @@ def check(config: Any) -> None:
 
 def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shardings) -> None:
     """Measures every network, writes records, tables and figures."""
+    about = groups[0].about
     batches = eval_batches(groups[0].config, shardings)
+    examples = Examples(next(iter(batches)), config.examples, config.shares, about)
     measured: list[list[Measured]] = []
-    verdicts: dict[str, list[list[Verdict]]] = {}
     for group in groups:
         measured.append([])
         for network in restored(group, shardings):
-            evaluators = {fill: evaluator(config, network, batches, fill, group.about) for fill in config.fills}
+            evaluators = {fill: evaluator(config, network, batches, fill, about) for fill in config.fills}
             figures: Measured = {fill: dict(e.run(network.state)) for fill, e in evaluators.items()}  # type: ignore
-            if not measured[-1] and len(verdicts) < SHOWN_NETWORKS and config.examples:
-                shown = examples(next(iter(batches)), config.examples)
-                first = evaluators[config.fills[0]]
-                verdicts[group.label] = [_judge(network, first, shown, share, group.about) for share in config.shares]
-                images = [np.asarray(first.occluded(shown, share)) for share in config.shares]
+            if not measured[-1]:
+                examples.ask(group.label, network, evaluators[config.fills[0]])
             measured[-1].append(figures)
             results.record(group, [network.source], figures)
             print(f"{network.source.path}: {_in_words(config, figures)}", flush=True)
     write_tables(config, groups, measured, results)
     draw_lines(config, groups, measured, results)
-    if verdicts:
-        names = [groups[0].about.class_names[label] for label in np.asarray(shown["label"])]
-        by_row = {label: list(zip(*columns, strict=True)) for label, columns in verdicts.items()}
-        path = results.figure("occluded_examples")
-        occluded_examples(path, np.stack(images, axis=1), names, config.shares, by_row)
+    examples.draw(results.figure("occluded_examples"))
     results.done()
 
 
@@ -79,34 +72,6 @@ def evaluator(config: Any, network: Network, batches: Iterable[Batch], fill: str
     }
     options = {"shares": config.shares, "draws": config.draws, "seed": config.seed}
     return Occlusion(network.predict, batches, fill=colours[fill], **options)
-
-
-def examples(batch: Batch, number: int) -> dict[str, np.ndarray]:
-    """The first images of a batch, one a class as far as there are so many classes, on the host."""
-    host = {name: np.asarray(values) for name, values in jax.device_get(dict(batch)).items()}
-    real = np.flatnonzero(host["mask"])
-    first_of_class = real[np.sort(np.unique(host["label"][real], return_index=True)[1])]
-    rest = np.setdiff1d(real, first_of_class)
-    chosen = np.concatenate([first_of_class, rest])[:number]
-    return {name: values[chosen] for name, values in host.items()}
-
-
-def _judge(
-    network: Network, evaluator: Occlusion, shown: Mapping[str, np.ndarray], share: float, about: DatasetInfo
-) -> list[Verdict]:
-    """What the network says of each example with a share of it covered."""
-    devices = jax.device_count()
-    count = len(shown["label"])
-    padded = {
-        name: np.resize(values, (-(-count // devices) * devices, *values.shape[1:])) for name, values in shown.items()
-    }
-    logits = network.predict(network.state, evaluator.occluded(padded, share))
-    probabilities = np.asarray(jax.nn.softmax(logits))[:count]
-    guesses = probabilities.argmax(1)
-    return [
-        Verdict(about.class_names[guess], float(row[guess]), bool(guess == label))
-        for guess, row, label in zip(guesses, probabilities, shown["label"], strict=True)
-    ]
 
 
 def _in_words(config: Any, figures: Measured) -> str:
@@ -126,21 +91,21 @@ def write_tables(
 ) -> None:
     """Writes the errors, and apart from them how much they differ from draw to draw."""
     levels = [f"{share:.0%}" for share in config.shares]
-    places = f"Squares at {config.draws} random place(s) an image, the same for every network."
+    places = f"Each image with the square at {config.draws} random places, the same for every network."
+    places = (
+        places if config.draws > 1 else "Each image with the square at one random place, the same for every network."
+    )
     columns = tuple(Column(level, f"{level} hidden", 100, 2) for level in levels)
     table = Table(columns, _rows(config, groups, measured, ERROR), [places, *about_seeds(groups)], _FACTS)
     results.table("table", table, "Top-1 error (%) by the occluded share of the image")
     if config.draws > 1:
         rows = [
-            row._replace(figures={k: (v[0], None) for k, v in row.figures.items()})
+            row._replace(figures={level: (mean, None) for level, (mean, _) in row.figures.items()})
             for row in _rows(config, groups, measured, SPREAD)
         ]
         note = f"Standard deviation over {config.draws} draws of the squares' places; over networks, its mean."
-        table = Table(columns, rows, [note], _FACTS)
-        results.table("draws", table, "Standard deviation of the top-1 error over draws, in percentage points")
-
-
-_FACTS = ("Config", "Method", "Data", "Model", "Fill", "Epochs")
+        title = "Standard deviation of the top-1 error over draws, in percentage points"
+        results.table("draws", Table(columns, rows, [note], _FACTS), title)
 
 
 def _rows(config: Any, groups: Sequence[Group], measured: Sequence[Sequence[Measured]], prefix: str) -> list[Row]:

@@ -129,16 +129,16 @@ def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[Occluded]]) 
       path: of the PNG.
       panels: the same lines under other conditions, by the panels' titles.
     """
-    labels = [line.label for line in next(iter(panels.values()))]
-    size = (4.2 if len(panels) == 1 else 2.5 * len(panels) + 0.4), 3.1 + 0.16 * len(labels)
+    shown = [line for lines in panels.values() for line in lines]
+    keys = _keys_of_spread(shown)
+    size = (4.2 if len(panels) == 1 else 2.5 * len(panels) + 0.4), 3.1 + 0.16 * (len(shown) // len(panels) + len(keys))
     with drawing(path, *size, ncols=len(panels), sharey=True) as (figure, all_axes):
         for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
             handles = [_occlusion_line(axes, number, line) for number, line in enumerate(lines)]
-            axes.set_title(title)
+            axes.set(title=title, xlabel="Occluded share of the image (%)")
             axes.set_xticks(sorted({100 * share for line in lines for share in line.errors}))
-        figure.supxlabel("Occluded share of the image (%)", fontsize=9)
         all_axes[0].set(ylabel="Top-1 error (%)", ylim=(0, max(map(_top, all_axes))))
-        legend_below(figure, handles, 1)
+        legend_below(figure, [*handles, *keys], 1)
 
 
 def _need(something: Sequence[Any], what: str) -> None:
@@ -160,6 +160,21 @@ def _top(axes: Axes) -> float:
     if not values.size or values.max() <= 0:
         return 1.0
     return 1.05 * float(min(values.max(), 3 * np.quantile(values, 0.9) if np.quantile(values, 0.9) > 0 else np.inf))
+
+
+def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
+    """Legend entries that say what bars and bands are, as far as there are any; bars alone are the seeds', as ever."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    if not any(line.spreads for line in lines):
+        return []
+    keys: list[Any] = [Patch(color=GREY, alpha=0.25, linewidth=0, label="standard deviation over draws")]
+    if any(error is not None for line in lines for _, error in line.errors.values()):
+        keys.append(
+            Line2D([], [], color=GREY, marker="|", markersize=9, linestyle="", label="standard error over seeds")
+        )
+    return keys
 
 
 def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:

@@ -42,7 +42,7 @@ def occluded_examples(
     rows, columns = images.shape[:2]
     letters = [chr(ord("A") + i) for i in range(len(verdicts))] if len(verdicts) > 1 else [""]
     height = (
-        (1.2 * images.shape[2] / images.shape[3] + 0.16 + 0.15 * len(verdicts)) * rows + 0.55 + 0.16 * len(verdicts)
+        (1.2 * images.shape[2] / images.shape[3] + 0.04 + 0.15 * len(verdicts)) * rows + 0.55 + 0.16 * len(verdicts)
     )
     grid = {"nrows": rows, "ncols": columns}
     with drawing(path, 1.32 * columns + 0.3, height, **grid) as (figure, all_axes):
@@ -61,7 +61,8 @@ def occluded_examples(
                 _write(axes, line, letter, table[row][column])
         known = [f"{letter}: {label}" if letter else label for letter, label in zip(letters, verdicts, strict=True)]
         figure.supxlabel(
-            "\n".join([*known, "✓ right (blue), ✗ wrong (red), with the predicted class's probability"]), fontsize=7.5
+            "\n".join([*known, "✓ right (blue), ✗ wrong (orange), with the predicted class's probability"]),
+            fontsize=7.5,
         )
 
 
