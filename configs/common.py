@@ -33,6 +33,8 @@ _TRUTH = {"true": True, "false": False}
 ARGUMENTS: dict[str, float | int | str] = dict(
     model="resnet18", epochs=500, seed=0, policy="none", method="none", gamma=1.0, smoothing=0.0
 )
+# Of every test of finished runs.
+TEST_ARGUMENTS: dict[str, int | str] = dict(runs="", weights="", dataset="", model="", stem="cifar", seed=0)
 METHODS: dict[str, dict[str, str | float]] = {
     "none": {},
     "mixup": {"augment.mix": "mixup"},
@@ -182,3 +184,20 @@ def digits_recipe(config: ConfigDict) -> ConfigDict:
     config.eval_batch_size = 360
     config.augment.flip = False
     return config
+
+
+def test(name: str, arg: SimpleNamespace) -> ConfigDict:
+    """What every test of finished runs has; main.py tests what a config with `runs` names, and trains nothing."""
+    return ConfigDict(
+        {
+            "name": name,
+            "test": name,
+            "runs": arg.runs,  # workdirs, or folders that hold workdirs, separated by commas
+            "weights": arg.weights,  # an .npz file of imported weights
+            "dataset": arg.dataset,  # of the weights; of runs, the only one that is tested, if it is not ""
+            "model": {"name": arg.model, "stem": arg.stem, "dtype": "auto"},  # of the weights
+            "data": {"dir": "", "download": True},  # dir "": a run's own; of weights $TFDS_DATA_DIR
+            "eval_batch_size": 1000,
+            "seed": arg.seed,  # of the squares' places, or of the halves that temperatures are fitted on
+        }
+    )

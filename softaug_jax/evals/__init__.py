@@ -3,11 +3,13 @@
 from softaug_jax.evals.calibration import Calibration
 from softaug_jax.evals.classification import Classification
 from softaug_jax.evals.knn import NearestNeighbors
-from softaug_jax.evals.occlusion import SHARES, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.occlusion import NOISE, SHARES, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.predictions import Predictions, collect
 from softaug_jax.evals.probe import LinearProbe
 from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
 
 __all__ = [
+    "NOISE",
     "SHARES",
     "Batch",
     "Batches",
@@ -18,6 +20,8 @@ __all__ = [
     "NearestNeighbors",
     "Occlusion",
     "Predict",
+    "Predictions",
+    "collect",
     "occlude",
     "square_corners",
     "square_side",

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from softaug_jax.augment import Normalize
+from softaug_jax.data import sources
 from softaug_jax.data.eval_batches import EvalBatches
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.sources import Arrays
@@ -25,13 +26,10 @@ class Evaluation:
 
     def __init__(self, config: Any, parts: Parts, test: Arrays, load_train: Callable[[], Arrays], shardings: Shardings):
         """`load_train` is called only if an evaluator needs the training images."""
-        devices = shardings.mesh.size
-        batch_size = -(-config.eval_batch_size // devices) * devices
-        batches = lambda arrays: EvalBatches(arrays, batch_size, shardings.batch)
         predict = jit_predict(parts.model, parts.info, shardings)
-        train = cache(lambda: batches(load_train()))
+        train = cache(lambda: eval_batches(config, shardings, "train", load_train()))
         self._evaluators = parts.task.evaluators
-        self._tested = Tested(config, parts.info, predict, batches(test), train)
+        self._tested = Tested(config, parts.info, predict, eval_batches(config, shardings, "test", test), train)
         self._built: dict[str, Evaluator] = {}
 
     def run(self, names: Iterable[str], state: TrainState) -> dict[str, Any]:
@@ -42,6 +40,21 @@ class Evaluation:
                 self._built[name] = self._evaluators[name](self._tested)
             figures.update(self._built[name].run(state))
         return figures
+
+
+def load(config: Any, split: str) -> Arrays:
+    """One split of the config's data set, in memory."""
+    return sources.load(config.dataset, split, config.data.dir, download=config.data.download)
+
+
+def eval_batches(config: Any, shardings: Shardings, split: str = "test", arrays: Arrays | None = None) -> EvalBatches:
+    """A split as evaluators see it, in batches of `config.eval_batch_size` or the next number that the devices divide.
+
+    The one place that decides how: `arrays` are given where the split is loaded already.
+    """
+    devices = shardings.mesh.size
+    batch_size = -(-config.eval_batch_size // devices) * devices
+    return EvalBatches(load(config, split) if arrays is None else arrays, batch_size, shardings.batch)
 
 
 def jit_predict(model: Model, about: DatasetInfo, shardings: Shardings) -> Callable[[TrainState, jax.Array], jax.Array]:
