@@ -10,7 +10,6 @@ import jax
 from flax import nnx
 
 from softaug_jax.models.spectral_norm import SpectralNorm
-
 from softaug_jax.target import is_alone
 
 

@@ -18,7 +18,6 @@ from softaug_jax.train import optim, state
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import TrainStep, train_step
 
-
 StatePredict = Callable[[TrainState, jax.Array], jax.Array]  # normalised images [B, H, W, C] -> [B, ...]
 
 
