@@ -84,7 +84,8 @@ class Occluded:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
-            side = square_side(self.share, batch["image"].shape[1:3])
+            height, width = batch["image"].shape[1:3]
+            side = square_side(self.share, (height, width))
             images = _occlude_batch(batch["image"], batch["index"], self.seed, 0, self.fill, side=side)
             yield {**batch, "image": images}
 
