@@ -54,6 +54,7 @@ METHODS: dict[str, dict[str, str | float | tuple[str, ...]]] = {
 OWN_FIELDS: dict[str, dict[str, bool | float | int]] = {
     "sngp": {
         "num_features": 1024,  # random features of the Gaussian process
+        "amplitude": 8.0,  # the prior's standard deviation
         "length_scale": 2.0,  # of its kernel
         "ridge": 1.0,  # its prior precision
         "momentum": 0.999,  # of the precision matrix's moving average

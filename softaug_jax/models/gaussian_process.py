@@ -18,6 +18,7 @@ class Options(NamedTuple):
     """What a GaussianProcess is made of; the defaults are the authors' for CIFAR unless said otherwise."""
 
     num_features: int = 1024  # D, random features
+    amplitude: float = 8.0  # s, the prior's standard deviation; their code has sqrt(D / 2)
     length_scale: float = 2.0  # of the kernel, in root mean squares of a normalised feature
     ridge: float = 1.0  # prior precision
     momentum: float = 0.999  # of the precision matrix's moving average: the paper's; their CIFAR code sums an epoch
@@ -27,7 +28,7 @@ class Options(NamedTuple):
 class GaussianProcess(nnx.Module):
     r"""Logits of a Gaussian process with an RBF kernel, by random features and Laplace's approximation.
 
-    .. math:: \phi = \cos(W h + b), \quad z = \beta^T \phi, \quad
+    .. math:: \phi = s \sqrt{2 / D} \cos(W h + b), \quad z = \beta^T \phi, \quad
        \Sigma^{-1} = r I + \sum_i \phi_i \phi_i^T, \quad
        \hat z = z / \sqrt{1 + \lambda \, r \, \phi^T \Sigma \phi}
 
@@ -39,7 +40,8 @@ class GaussianProcess(nnx.Module):
 
     Departures from the authors' code: the features h are normalised to mean 0 and variance 1 and go in directly, not
     through a random projection to 128 dimensions; W is Gaussian, not orthogonal; the moving average is divided by its
-    weights' sum, as Adam's are, so that a short run's is no smaller.
+    weights' sum, as Adam's are, so that a short run's is no smaller; the amplitude s is smaller, since at theirs the
+    recipe's learning rate of 0.1 without a warm-up overshoots (they have a warm-up).
     """
 
     def __init__(self, channels: int, num_classes: int, *, num_train: int, options: Options, rngs: Any):
@@ -77,7 +79,8 @@ class GaussianProcess(nnx.Module):
         centred = features - mean
         normal = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + EPSILON)
         angles = jnp.matmul(normal, self.frequencies[...], precision="highest")
-        return jnp.cos(angles + self.phases[...].reshape(1, -1))
+        scale = self.options.amplitude * (2.0 / self.options.num_features) ** 0.5
+        return scale * jnp.cos(angles + self.phases[...].reshape(1, -1))
 
     def precision(self) -> jax.Array:
         """The posterior's precision matrix, [D, D]: r I before the first step."""

@@ -102,6 +102,7 @@ _at_least_one, _not_negative = partial(check_count, at_least=1), partial(check_s
 _Checks = Mapping[str, Callable[[str, Any], Any]]
 _SNGP: _Checks = {
     "num_features": _at_least_one,
+    "amplitude": _above_zero,
     "length_scale": _above_zero,
     "ridge": _above_zero,
     "momentum": _fraction,

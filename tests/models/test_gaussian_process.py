@@ -7,12 +7,12 @@ from flax import nnx
 
 from softaug_jax.models.gaussian_process import GaussianProcess, Options, mean_field
 
-OPTIONS = Options(num_features=12, length_scale=1.5, ridge=0.5, momentum=0.8, mean_field=0.7)
+OPTIONS = Options(num_features=12, amplitude=2.0, length_scale=1.5, ridge=0.5, momentum=0.8, mean_field=0.7)
 
 
 def features_by_hand(process, features):
     h = (features - features.mean(-1, keepdims=True)) / features.std(-1, keepdims=True)
-    return np.cos(h @ np.asarray(process.frequencies[...]) + np.asarray(process.phases[...]))
+    return 2.0 * np.sqrt(2 / 12) * np.cos(h @ np.asarray(process.frequencies[...]) + np.asarray(process.phases[...]))
 
 
 def test_mean_precision_and_prediction_by_hand(rng):
@@ -42,14 +42,14 @@ def test_before_the_first_step_the_posterior_is_the_prior(rng):
 
 
 def test_the_features_make_the_kernel():
-    """phi . phi' / (D / 2) tends to exp(-|h - h'|^2 / (2 l^2 F)) with the number of random features (Eq. 7)."""
+    """phi . phi' tends to s^2 exp(-|h - h'|^2 / (2 l^2 F)) with the number of random features (Eq. 7)."""
     options = OPTIONS._replace(num_features=4000, length_scale=0.8)
     process = GaussianProcess(6, 2, num_train=1, options=options, rngs=nnx.Rngs(1))
     features = np.random.default_rng(0).normal(size=(3, 6))
     h = (features - features.mean(-1, keepdims=True)) / features.std(-1, keepdims=True)
     squares = ((h[:, None] - h[None]) ** 2).sum(-1)
     phi = np.asarray(process.random_features(jnp.float32(features)))
-    np.testing.assert_allclose(2 * phi @ phi.T / phi.shape[1], np.exp(-squares / (2 * 0.8**2 * 6)), atol=0.06)
+    np.testing.assert_allclose(phi @ phi.T, 2.0**2 * np.exp(-squares / (2 * 0.8**2 * 6)), atol=0.24)
 
 
 def test_mean_field_logits_shrink_with_the_variance():
