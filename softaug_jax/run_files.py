@@ -14,7 +14,7 @@ from softaug_jax.checks import UsageError
 Tree = dict[str, Any]
 
 # Fields of configs that runs of earlier versions lack, with the values by which those trained.
-ADDED_LATER: Tree = {"model.norm_group": 0}
+ADDED_LATER: Tree = {"model.norm_group": 0, "model.head": "linear", "model.spectral_bound": 0.0}
 
 
 def flatten(tree: Tree, prefix: str = "") -> Tree:

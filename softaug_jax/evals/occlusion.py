@@ -94,6 +94,22 @@ class Occlusion:
         return _occlude_batch(batch["image"], batch["index"], self.seed, draw, self.fill, side=side)
 
 
+class Occluded:
+    """The batches of a set, a square over a share of each image, where Occlusion's first draw has it."""
+
+    def __init__(self, batches: Batches, *, share: float, seed: int = 0, fill: ArrayLike) -> None:
+        """Args: those of Occlusion; each image comes as float32."""
+        check_scalar("share", share, at_least=0, at_most=1)
+        self.batches, self.share, self.seed, self.fill = batches, share, seed, jnp.asarray(fill, jnp.float32)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            height, width = batch["image"].shape[1:3]
+            side = square_side(self.share, (height, width))
+            images = _occlude_batch(batch["image"], batch["index"], self.seed, 0, self.fill, side=side)
+            yield {**batch, "image": images}
+
+
 def square_side(share: float, size: tuple[int, int]) -> int:
     """Side in pixels of the square that covers `share` of an image of `size` (H, W), at most the shorter edge.
 

@@ -92,7 +92,7 @@ def restored(group: Group, shardings: Shardings) -> Iterator[Network]:
         yield from _loaded(group, shardings)
         return
     parts = setup.build(group.config)
-    predict = jit_predict(parts.model, parts.info, shardings)
+    predict = jit_predict(parts.predict, parts.info, shardings)
     for source in group.sources:
         yield Network(source, predict, finished.restore(Workdir(source.path), parts, shardings))
 
@@ -103,7 +103,8 @@ def _loaded(group: Group, shardings: Shardings) -> Iterator[Network]:
     model = models.create(
         wanted.name, num_classes=about.num_classes, channels=about.channels, dtype=wanted.dtype, stem=wanted.stem
     )
-    predict = jit_predict(model, about, shardings)
+    own = lambda state, images: model.predict(state.params, state.batch_stats, images)
+    predict = jit_predict(own, about, shardings)
     for source in group.sources:
         params, batch_stats = weights.load(source.path, model)
         state = TrainState(params, batch_stats, (), (), jnp.zeros((), jnp.int32), jax.random.key(0))

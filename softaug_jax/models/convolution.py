@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from softaug_jax.models.spectral_norm import SpectralNorm
 from softaug_jax.target import is_alone
 
 
@@ -19,18 +20,25 @@ class Conv(nnx.Conv):
     Flax casts the kernel first, so that the gradient is one of the short kernel: each device rounds its own, they are
     summed across devices in bfloat16, and the sum is cast. Here the cast is part of the convolution, and its gradient
     by the float32 kernel is computed, and so summed, in float32.
+
+    Attributes:
+      spectral: what bounds the kernel's spectral norm, as `spectral_norm.spectral_norms` sets it; None: nothing does.
     """
+
+    spectral: SpectralNorm | None = None
 
     def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
         """Images [B, H, W, C] to [B, H', W', C'] in `dtype`."""
-        y = convolve(
-            x.astype(self.dtype),
-            self.kernel[...],
+        geometry = dict(
             window_strides=self.strides,
             padding=self.padding,
             feature_group_count=self.feature_group_count,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
+        kernel = self.kernel[...]
+        if self.spectral is not None:
+            kernel = self.spectral(kernel, x.shape[1:], **geometry)
+        y = convolve(x.astype(self.dtype), kernel, **geometry)
         return y if self.bias is None else (y + self.bias[...].reshape(1, 1, 1, -1)).astype(self.dtype)
 
 

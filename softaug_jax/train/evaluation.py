@@ -14,9 +14,8 @@ from softaug_jax.data.eval_batches import EvalBatches
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.sources import Arrays
 from softaug_jax.evals import Evaluator
-from softaug_jax.models import Model
 from softaug_jax.tasks.protocol import Tested
-from softaug_jax.train.setup import Parts
+from softaug_jax.train.setup import Parts, StatePredict
 from softaug_jax.train.sharding import Shardings
 from softaug_jax.train.state import TrainState
 
@@ -26,10 +25,13 @@ class Evaluation:
 
     def __init__(self, config: Any, parts: Parts, test: Arrays, load_train: Callable[[], Arrays], shardings: Shardings):
         """`load_train` is called only if an evaluator needs the training images."""
-        predict = jit_predict(parts.model, parts.info, shardings)
+        predict, features = (
+            jit_predict(function, parts.info, shardings) for function in (parts.predict, parts.features)
+        )
+        test_batches = eval_batches(config, shardings, "test", test)
         train = cache(lambda: eval_batches(config, shardings, "train", load_train()))
         self._evaluators = parts.task.evaluators
-        self._tested = Tested(config, parts.info, predict, eval_batches(config, shardings, "test", test), train)
+        self._tested = Tested(config, parts.info, predict, features, test_batches, train)
         self._built: dict[str, Evaluator] = {}
 
     def run(self, names: Iterable[str], state: TrainState) -> dict[str, Any]:
@@ -57,12 +59,12 @@ def eval_batches(config: Any, shardings: Shardings, split: str = "test", arrays:
     return EvalBatches(load(config, split) if arrays is None else arrays, batch_size, shardings.batch)
 
 
-def jit_predict(model: Model, about: DatasetInfo, shardings: Shardings) -> Callable[[TrainState, jax.Array], jax.Array]:
-    """From images [B, H, W, C] in 0 to 255 to the model's predictions [B, ...], batch split over the devices."""
+def jit_predict(function: StatePredict, about: DatasetInfo, shardings: Shardings) -> StatePredict:
+    """The function of a state and images [B, H, W, C], of images in 0 to 255 instead, batch split over the devices."""
     normalize = Normalize(about.mean, about.std)
 
     def predict(state: TrainState, images: jax.Array) -> jax.Array:
         images, _ = normalize.apply(images)
-        return model.predict(state.params, state.batch_stats, images)
+        return function(state, images)
 
     return jax.jit(predict, in_shardings=(shardings.replicated, shardings.batch), out_shardings=shardings.batch)
