@@ -52,10 +52,13 @@ def test_table_4_is_read_as_in_the_paper():
     assert {cell.paper for cell in tables.cells("barlow_twins")} == {None}
 
 
-def test_only_imagenet_waits_for_a_config_and_says_so():
+def test_what_nothing_trains_says_why():
     waiting = [cell for cell in ALL if cell.config is None]
-    assert {cell.dataset for cell in waiting} == {"imagenet", "imagenet_v2"} and len(waiting) == 16
-    assert all("no config yet" in cell.reason for cell in waiting)
+    imagenet = [cell for cell in waiting if cell.dataset.startswith("imagenet")]
+    assert len(imagenet) == 16 and all("no config yet" in cell.reason for cell in imagenet)
+    others = [(cell.dataset, cell.method, cell.reason) for cell in waiting if cell not in imagenet]
+    reason = "5-Ensemble is made from five finished Baselines: configs/calibration.py"
+    assert others == [(dataset, "5-Ensemble", reason) for dataset in ("cifar100", "cifar10")]
 
 
 @pytest.mark.parametrize("table", tables.TABLES)
