@@ -1,7 +1,8 @@
-"""Trains or evaluates a config.
+"""Trains or evaluates a config, or tests finished runs.
 
 python main.py --config=configs/cifar10_sa.py[:key=value,...] [--workdir=DIR] [--config.path.to.field=value]
 python main.py --config=... --workdir=DIR --mode=eval
+python main.py --config=configs/occlusion.py --config.runs=DIR,... [--workdir=DIR]      (or configs/calibration.py)
 
 One process on one machine needs nothing else. On several machines the same command is started on each (launch/).
 """
@@ -17,13 +18,20 @@ from softaug_jax.train import distributed
 
 def main(config: Any, options: flags.FlagValues) -> None:
     """Runs the loop; it is imported here so that a wrong command line is answered at once."""
-    if options.workdir is None and options.mode == "eval":
+    is_test = "runs" in config
+    if options.workdir is None and options.mode == "eval" and not is_test:
         cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
     with distributed.joined(options) as peers:
+        name = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        workdir = options.workdir or peers.first_says(name)
+        if is_test:
+            from softaug_jax import evaluate
+
+            evaluate.run(config, workdir)
+            return
         from softaug_jax.train import loop
 
-        name = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-        loop.run(config, options.workdir or peers.first_says(name), options.mode)
+        loop.run(config, workdir, options.mode)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@
 
 The undisturbed training gives the time within which each start of the other is killed (SIGKILL), start-up and saving
 included. A training that ends first is compared, and another is begun, until all kills are done. What is after -- is
-main.py's.
+main.py's. With --processes=2 a training is two processes, of which one is killed; the other must end by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, positive
 from softaug_jax.run_files import read_history, read_json, write_json
 
+PATIENCE_SECONDS = 120.0  # until processes must have ended of which one was killed
+TIMEOUTS = ("--heartbeat_timeout=15", "--initialization_timeout=30")
 UNEQUAL = ("examples_per_second",)  # in rows of metrics: a matter of time
 
 
@@ -34,48 +38,88 @@ class Kill(NamedTuple):
     steps_to_redo: int  # that were logged, and are after the newest checkpoint
     in_start_up: bool  # before it said what it trains
     while_saving: bool
+    others_ended_after_seconds: float | None = None  # of several processes, those that were not killed
 
 
 class Trainings:
     """Starts main.py with the same options on folders of a scratch folder."""
 
-    def __init__(self, scratch: Path, options: Sequence[str]):
-        self.scratch, self.options = scratch, options
+    def __init__(self, scratch: Path, options: Sequence[str], processes: int = 1):
+        self.scratch, self.options, self.count = scratch, options, processes
         self.warnings: list[str] = []
 
-    def start(self, name: str, seconds: float | None = None) -> Kill | None:
-        """Trains in the folder of this name until the end (None), or until it is killed after so many seconds.
+    def start(self, name: str, seconds: float | None = None, victim: int = 0) -> Kill | None:
+        """Trains in the folder of this name until the end (None), or until one is killed after so many seconds.
 
         Raises:
-          UsageError: if it ends with an error.
+          UsageError: if it ends with an error, or others go on when one has been killed.
         """
-        workdir, out, err = self.scratch / name, self.scratch / "out.txt", self.scratch / "err.txt"
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            command = [sys.executable, "main.py", *self.options, f"--workdir={workdir}"]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
-            try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                code = None
-            finally:
-                process.kill()
-                process.wait()
-        lines = err.read_text(errors="replace").splitlines()
-        self.warnings += [line.replace(str(self.scratch), "") for line in lines]
-        if code is None:
-            return _killed(workdir, seconds or 0.0, in_start_up=not out.stat().st_size)
-        if code:
-            raise UsageError(f"the training ended with code {code}: {lines[-1] if lines else 'it gives no reason'}")
-        return None
+        workdir = self.scratch / name
+        with contextlib.ExitStack() as stack:
+            processes = [self._begin(stack, workdir, i, flags) for i, flags in enumerate(_joining(self.count))]
+            began = time.monotonic()
+            ended = _wait(processes, seconds)
+            killed = time.monotonic()
+            if not ended:
+                processes[victim].kill()
+                if not _wait(processes, PATIENCE_SECONDS):
+                    raise UsageError(f"process {victim} was killed, and {PATIENCE_SECONDS:g} s later others still ran")
+            others = time.monotonic() - killed if self.count > 1 else None
+            codes = [process.returncode for process in processes]
+        said = [self._read(f"err{i}.txt") for i in range(self.count)]
+        if ended or self.count == 1:  # survivors say what they miss
+            self.warnings += [line.replace(str(self.scratch), "") for lines in said for line in lines]
+        if ended and any(codes):
+            lines = next(lines for lines, code in zip(said, codes, strict=True) if code)
+            raise UsageError(f"the training ended with code {max(codes)}: {lines[-1] if lines else 'no reason given'}")
+        if not any(codes):
+            return None
+        in_start_up = not (self.scratch / "out0.txt").stat().st_size
+        return _killed(workdir, killed - began, in_start_up, others)
+
+    def _begin(self, stack: contextlib.ExitStack, workdir: Path, i: int, flags: Sequence[str]) -> subprocess.Popen:
+        out, err = (stack.enter_context((self.scratch / f"{kind}{i}.txt").open("wb")) for kind in ("out", "err"))
+        command = [sys.executable, "main.py", *self.options, f"--workdir={workdir}", *flags]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        return process
+
+    def _read(self, name: str) -> list[str]:
+        lines = (self.scratch / name).read_text(errors="replace").splitlines()
+        return [line for line in lines if not line.startswith("[Gloo]")]
 
 
-def _killed(workdir: Path, seconds: float, in_start_up: bool) -> Kill:
+def _joining(count: int) -> list[list[str]]:
+    """For each process the flags that join it to the others, on this machine."""
+    if count == 1:
+        return [[]]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    shared = [f"--coordinator={address}", f"--num_processes={count}", *TIMEOUTS]
+    return [[*shared, f"--process_id={i}"] for i in range(count)]
+
+
+def _wait(processes: Sequence[subprocess.Popen], seconds: float | None) -> bool:
+    """Waits until all have ended, or for so many seconds; returns whether all have."""
+    end = None if seconds is None else time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(None if end is None else max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+    return True
+
+
+def _killed(workdir: Path, seconds: float, in_start_up: bool, others: float | None) -> Kill:
     checkpoints = workdir / "checkpoints"
     names = os.listdir(checkpoints) if checkpoints.exists() else []
     saved = max((int(name) for name in names if name.isdecimal()), default=0)
     logged = max((row["step"] for row in read_history(workdir / "metrics.jsonl")), default=0)
     while_saving = any("tmp" in name for name in names)
-    return Kill(round(seconds, 3), max(0, logged - saved), in_start_up, while_saving)
+    took = None if others is None else round(others, 3)
+    return Kill(round(seconds, 3), max(0, logged - saved), in_start_up, while_saving, took)
 
 
 def soak(trainings: Trainings, kills: int, rng: random.Random, seconds: float) -> Iterator[tuple[str, Kill | None]]:
@@ -83,7 +127,7 @@ def soak(trainings: Trainings, kills: int, rng: random.Random, seconds: float) -
     done, runs = 0, 0
     while done < kills:
         name = f"killed{runs}"
-        kill = trainings.start(name, rng.uniform(0.0, seconds))
+        kill = trainings.start(name, rng.uniform(0.0, seconds), rng.randrange(trainings.count))
         done, runs = (done + 1, runs) if kill else (done, runs + 1)
         yield name, kill
     yield f"killed{runs}", trainings.start(f"killed{runs}")
@@ -117,9 +161,9 @@ def differences(options: Sequence[str], one: Path, other: Path) -> dict[str, int
     }
 
 
-def run(options: Sequence[str], kills: int, seed: int, scratch: Path) -> dict[str, Any]:
+def run(options: Sequence[str], kills: int, seed: int, processes: int, scratch: Path) -> dict[str, Any]:
     """Does it all; returns the record."""
-    trainings, rng = Trainings(scratch, options), random.Random(seed)
+    trainings, rng = Trainings(scratch, options, processes), random.Random(seed)
     began = time.perf_counter()
     trainings.start("whole")
     seconds = time.perf_counter() - began
@@ -136,8 +180,12 @@ def run(options: Sequence[str], kills: int, seed: int, scratch: Path) -> dict[st
     from softaug_jax.train.summary import commit
 
     summary = read_json(scratch / "whole" / "summary.json")
+    several = f" --processes={processes}" if processes > 1 else ""
+    longest = {"others_ended_after_seconds_at_most": max(kill.others_ended_after_seconds or 0 for kill in seen)}
     return {
-        "command": f"python -m benchmarks.soak --kills={kills} --seed={seed} -- {' '.join(options)}",
+        "command": f"python -m benchmarks.soak --kills={kills} --seed={seed}{several} -- {' '.join(options)}",
+        "processes": processes,
+        **(longest if several else {}),
         "kills": len(seen),
         "killed_in_start_up": sum(kill.in_start_up for kill in seen),
         "killed_while_saving": sum(kill.while_saving for kill in seen),
@@ -161,13 +209,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=positive, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--processes", type=positive, default=1, help="of a training, on this machine")
     parser.add_argument("--out", type=Path, help="where to write the record")
     args, options = parser.parse_with_extra(sys.argv[1:] if words is None else words)
     if not options or any(word.startswith("--workdir") for word in options):
         parser.error("give main.py's options after --, --config among them and no --workdir")
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-            record = run(options, args.kills, args.seed, Path(scratch))
+            record = run(options, args.kills, args.seed, args.processes, Path(scratch))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

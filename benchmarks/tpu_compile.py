@@ -77,7 +77,7 @@ def program(config: Any, where: Slice, name: str) -> Program:
     labels = lambda count: jax.ShapeDtypeStruct((count,), np.int32)
     flops = batch * forward_flops(parts.model, state, about)
     if name == "eval":
-        predict = evaluation.jit_predict(parts.model, about, shardings)
+        predict = evaluation.jit_predict(parts.predict, about, shardings)
         return Program(predict, (state, images(batch)), 1, batch, flops, outside="forward")
     if name == "step":
         step = feed.jit_step(parts.step, shardings)

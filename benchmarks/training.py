@@ -17,10 +17,9 @@ from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays, load
 from softaug_jax.tasks import task_of
-from softaug_jax.train import feed, optim, setup, sharding
-from softaug_jax.train import state as train_state
+from softaug_jax.train import feed, setup, sharding
 from softaug_jax.train.setup import Parts
-from softaug_jax.train.steps import NO_STEP, StepSums, TrainStep, train_step
+from softaug_jax.train.steps import NO_STEP, StepSums, TrainStep
 from softaug_jax.train.validate import validate
 
 READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are read, as in the training loop
@@ -52,8 +51,8 @@ def parts_of(config: Any, about: DatasetInfo, num_train: int) -> Parts:
     """The parts of a run; for images of other sizes than the data set's, with the stem that suits them."""
     if about.image_size == info(config.dataset).image_size:
         return setup.build(config, num_train)
-    task, schedule = task_of(config), Schedule(num_train, config.batch_size, config.epochs)
-    recipe = task.build(config, about, schedule)
+    schedule = Schedule(num_train, config.batch_size, config.epochs)
+    recipe = task_of(config).build(config, about, schedule)
     model = models.create(
         config.model.name,
         num_classes=about.num_classes,
@@ -61,10 +60,7 @@ def parts_of(config: Any, about: DatasetInfo, num_train: int) -> Parts:
         dtype=config.model.dtype,
         stem="imagenet" if min(about.image_size) >= 64 else "cifar",
     )
-    optimizer = optim.optimizer(config, schedule.total_steps, recipe.constant_rate)
-    step = train_step(model, recipe.chain, recipe.objective, optimizer)
-    create = lambda: train_state.create(model, optimizer, recipe.objective.initial_memory, config.seed)
-    return Parts(about, task, schedule, model, recipe.chain, optimizer, recipe.objective, step, create)
+    return setup.assemble(config, about, schedule, recipe._replace(model=model))
 
 
 class ConstantFeed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import pi
 from types import SimpleNamespace
 
 from ml_collections import ConfigDict, config_dict
@@ -33,7 +34,10 @@ _TRUTH = {"true": True, "false": False}
 ARGUMENTS: dict[str, float | int | str] = dict(
     model="resnet18", epochs=500, seed=0, policy="none", method="none", gamma=1.0, smoothing=0.0
 )
-METHODS: dict[str, dict[str, str | float]] = {
+# Of every test of finished runs.
+TEST_ARGUMENTS: dict[str, int | str] = dict(runs="", weights="", dataset="", model="", stem="cifar", seed=0)
+_FINAL = ("classification", "calibration", "occlusion")
+METHODS: dict[str, dict[str, str | float | tuple[str, ...]]] = {
     "none": {},
     "mixup": {"augment.mix": "mixup"},
     "cutmix": {"augment.mix": "cutmix"},
@@ -42,6 +46,29 @@ METHODS: dict[str, dict[str, str | float]] = {
     "soft_random_erasing": {"augment.erase": "soft_random"},
     "online_label_smoothing": {"loss.online_smoothing": 0.5},
     "focal": {},
+    # Of Table 3. The bounds are those of their papers for WRN-28-10 on CIFAR.
+    "energy": {"evals.final": (*_FINAL, "energy")},
+    "sngp": {"model.head": "sngp", "model.spectral_bound": 6.0},
+    "duq": {"model.head": "duq"},
+    "ddu": {"model.spectral_bound": 3.0, "evals.final": (*_FINAL, "density")},
+}
+# Fields that only a method's configs have, under the method's name.
+OWN_FIELDS: dict[str, dict[str, bool | float | int]] = {
+    "sngp": {
+        "num_features": 1024,  # random features of the Gaussian process
+        "amplitude": 8.0,  # the prior's standard deviation
+        "length_scale": 2.0,  # of its kernel
+        "ridge": 1.0,  # its prior precision
+        "momentum": 0.999,  # of the precision matrix's moving average
+        "mean_field": pi / 8,  # how much the variance divides the logits; 0: not at all
+    },
+    "duq": {
+        "embedding_dim": 512,  # of each class
+        "length_scale": 0.1,  # of the kernel
+        "momentum": 0.999,  # of the centroids' moving average
+        "gradient_penalty": 0.5,  # its weight; 0: none, and no second pass
+    },
+    "ddu": {"sensitive": True},  # leaky ReLU and pooled shortcuts, which only wide residual networks offer
 }
 
 
@@ -65,7 +92,7 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     config.evals = ConfigDict(
         {
             "periodic": ("classification", "calibration"),
-            "final": ("classification", "calibration", "occlusion"),
+            "final": _FINAL,  # also energy, density
             "num_bins": 10,
             "occlusion_shares": (0.0, 0.2, 0.4, 0.6, 0.8),
             "occlusion_draws": 1,
@@ -93,6 +120,8 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
             "dtype": "auto",  # auto: bfloat16 on TPU and GPU, float32 on CPU
             "stem": "cifar",  # cifar: 3x3 at full resolution; imagenet: the strided stem for 224 pixels
             "norm_group": 0,  # examples that BatchNorm takes its statistics over; 0: the global batch
+            "head": "linear",  # linear, sngp or duq, which need the fields that method=sngp or duq adds
+            "spectral_bound": 0.0,  # on every convolution's spectral norm; 0: none
         }
     )
     config.optimizer = ConfigDict(
@@ -136,7 +165,7 @@ def _augmentation(dataset: str, arg: SimpleNamespace) -> ConfigDict:
 
 
 def add_method(config: ConfigDict, method: str, gamma: float) -> None:
-    """Sets the fields of a comparison method (arXiv:2211.04625, Table 1; random erasing, soft and hard; CutMix).
+    """Sets the fields of a comparison method (arXiv:2211.04625, Tables 1 and 3; random erasing; CutMix).
 
     Raises:
       ValueError: if there is no such method, or `gamma` is given to one that has none.
@@ -145,6 +174,8 @@ def add_method(config: ConfigDict, method: str, gamma: float) -> None:
         raise ValueError(f"config argument 'method={method}' is unknown. Choose from {', '.join(METHODS)}.")
     if method != "focal" and gamma != ARGUMENTS["gamma"]:
         raise ValueError(f"config argument 'gamma={gamma:g}' is the focal loss's: it needs method=focal.")
+    if method in OWN_FIELDS:
+        config[method] = ConfigDict(OWN_FIELDS[method])
     config.update_from_flattened_dict(METHODS[method])
     if method == "focal":
         config.loss.focal_gamma = gamma
@@ -189,3 +220,20 @@ def digits_recipe(config: ConfigDict) -> ConfigDict:
     config.eval_batch_size = 360
     config.augment.flip = False
     return config
+
+
+def test(name: str, arg: SimpleNamespace) -> ConfigDict:
+    """What every test of finished runs has; main.py tests what a config with `runs` names, and trains nothing."""
+    return ConfigDict(
+        {
+            "name": name,
+            "test": name,
+            "runs": arg.runs,  # workdirs, or folders that hold workdirs, separated by commas
+            "weights": arg.weights,  # an .npz file of imported weights
+            "dataset": arg.dataset,  # of the weights; of runs, the only one that is tested, if it is not ""
+            "model": {"name": arg.model, "stem": arg.stem, "dtype": "auto"},  # of the weights
+            "data": {"dir": "", "download": True},  # dir "": a run's own; of weights $TFDS_DATA_DIR
+            "eval_batch_size": 1000,
+            "seed": arg.seed,  # of the squares' places, or of the halves that temperatures are fitted on
+        }
+    )

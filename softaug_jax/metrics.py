@@ -50,8 +50,8 @@ def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | 
     0.5
     """
     logits, labels = as_float(logits), jnp.asarray(labels)
-    _check_shapes("logits", logits, labels)
-    weights = _mask(mask, labels)
+    check_scores("logits", logits, labels)
+    weights = float_mask(mask, labels)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     wrong = (jnp.argmax(logits, -1) != labels).astype(jnp.float32)
     brier = jnp.sum((jax.nn.softmax(logits) - one_hot) ** 2, -1)
@@ -81,14 +81,11 @@ def calibration_bins(
     """
     check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
-    _check_shapes("probabilities", probabilities, labels)
-    weights = _mask(mask, labels)
+    check_scores("probabilities", probabilities, labels)
+    weights = float_mask(mask, labels)
     confidence = jnp.max(probabilities, -1)
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
-    # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp.
-    upper_edges = np.arange(1, num_bins, dtype=np.float32) / np.float32(num_bins)
-    bins = jnp.searchsorted(upper_edges, confidence, side="left")
-    member = jax.nn.one_hot(bins, num_bins) * weights[..., None]
+    member = jax.nn.one_hot(right_closed_bins(confidence, num_bins), num_bins) * weights[..., None]
     total = lambda values: jnp.sum(jnp.where(member > 0, values[..., None], 0.0), range(member.ndim - 1))
     return CalibrationBins(total(jnp.ones_like(confidence)), total(confidence), total(correct))
 
@@ -139,12 +136,21 @@ def output_std(projections: ArrayLike) -> jax.Array:
     return jnp.mean(jnp.std(directions, range(directions.ndim - 1)))
 
 
-def _check_shapes(name: str, scores: jax.Array, labels: jax.Array) -> None:
+def right_closed_bins(confidence: jax.Array, num_bins: int) -> jax.Array:
+    """The bin of each confidence in [0, 1], int of its shape: of M equal ones, m holds (m / M, (m + 1) / M]."""
+    # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp.
+    upper_edges = np.arange(1, num_bins, dtype=np.float32) / np.float32(num_bins)
+    return jnp.searchsorted(upper_edges, confidence, side="left")
+
+
+def check_scores(name: str, scores: jax.Array, labels: jax.Array) -> None:
+    """Raises ValueError unless scores are [..., N] and labels [...]."""
     if scores.shape[:-1] != labels.shape:
         raise ValueError(f"{name} have shape {scores.shape}, labels {labels.shape}: they must be [B, N] and [B].")
 
 
-def _mask(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
+def float_mask(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
+    """Which examples count as float32 0 or 1, of the labels' shape; ValueError if the mask has another."""
     if mask is None:
         return jnp.ones(labels.shape, jnp.float32)
     mask = jnp.asarray(mask)

@@ -35,12 +35,12 @@ def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array
     batch = {name: values[:NUM_IMAGES] for name, values in batch.items()}
     seen = parts.chain.augment(batch, key)
     labels = batch["label"]
-    targets, weights = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
-    confidence = jnp.take_along_axis(targets, labels[:, None], axis=1)[:, 0]
+    softened = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
+    confidence = jnp.take_along_axis(softened.targets, labels[:, None], axis=1)[:, 0]
     names = [parts.info.class_names[label] for label in np.asarray(labels)]
     captions = [
         f"{name}\nv {v:.2f}  p {t:.2f}  w {w:.2f}"
-        for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, weights)), strict=True)
+        for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, softened.weights)), strict=True)
     ]
     figures.image_grid(path, _pixels(seen.images, parts.info), captions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -16,6 +17,8 @@ Tree = dict[str, Any]
 ADDED_LATER: Tree = {
     "model.norm_group": 0,
     "model.stem": "cifar",
+    "model.head": "linear",
+    "model.spectral_bound": 0.0,
     "optimizer.warmup_epochs": 0,
     "optimizer.decayed": "all",
 }
@@ -32,6 +35,19 @@ def flatten(tree: Tree, prefix: str = "") -> Tree:
 def settings(config: Tree) -> Tree:
     """A run's config, flat, with the fields that were added after it ran."""
     return {**ADDED_LATER, **flatten(config)}
+
+
+def completed(config: Tree) -> Tree:
+    """A run's config with the fields that were added after it ran, where their section is there."""
+    tree = copy.deepcopy(config)
+    for field, value in ADDED_LATER.items():
+        *sections, name = field.split(".")
+        node: Any = tree
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.setdefault(name, copy.deepcopy(value))
+    return tree
 
 
 def read_json(path: Path) -> Tree:

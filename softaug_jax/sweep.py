@@ -1,6 +1,6 @@
 """Trains what is missing of a table: python -m softaug_jax.sweep TABLE [options] [-- OPTIONS OF main.py]
 
-TABLE is one of configs/tables.py: table1, table2, table4, barlow_twins or extras.
+TABLE is one of configs/tables.py: table1, table2, table3, table4, barlow_twins or extras.
 
 Every cell and seed has a workdir of its own, OUT/<data set>/<network>/<method>/seed<k>. What is finished is skipped,
 what was interrupted goes on. A method that several tables have is trained once if they share --out.
@@ -84,7 +84,7 @@ def _parser() -> Parser:
         description="Trains what is missing of a table, from a checkout.",
         epilog="What follows -- is passed to every main.py, as in -- --config.data.dir=DIR.",
     )
-    parser.add_argument("table", help="table1, table2, table4, barlow_twins or extras")
+    parser.add_argument("table", help="table1, table2, table3, table4, barlow_twins or extras")
     add_selection(parser)
     parser.add_argument("--method", action="append", default=[], help="a row, as in --method=SA+RA; default: all")
     parser.add_argument("--seeds", type=positive, default=3, help="how many, from seed 0; default: 3, as in the paper")

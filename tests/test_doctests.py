@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-WITH_EXAMPLES = ["", ".softening", ".crops", ".losses", ".pair_losses", ".metrics", ".evals.knn"]
+WITH_EXAMPLES = ["", ".softening", ".crops", ".losses", ".pair_losses", ".metrics", ".calibration", ".evals.knn"]
 WITHOUT = [".checks", ".numerics", ".augment", ".augment.chain", ".augment.crop", ".augment.flip", ".augment.transform"]
 
 

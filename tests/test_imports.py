@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = ["softening.py", "crops.py", "*losses.py", "metrics.py", "checks.py", "numerics.py", "__init__.py", "augment/*"]
+FORMULAS = ["softening.py", "crops.py", "*losses.py", "metrics.py", "calibration.py"]
+CORE = [*FORMULAS, "checks.py", "numerics.py", "__init__.py", "augment/*"]
 HEAVY = {"tensorflow", "tensorflow_datasets", "flax", "orbax", "optax", "matplotlib", "sklearn", "ml_collections"}
 STEPS = ["softaug_jax.train", "softaug_jax.evals", "softaug_jax.models", "softaug_jax.data", "softaug_jax.report"]
 

@@ -202,7 +202,7 @@ def test_a_run_of_other_epochs_is_not_taken_for_finished(checkout, capsys):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["tabel1"], "Choose from table1, table2, table4, barlow_twins, extras."),
+        (["tabel1"], "Choose from table1, table2, table3, table4, barlow_twins, extras."),
         (["table1", "--dataset=digits"], "--dataset=digits is not in table1. Choose from cifar100, cifar10."),
         (["table2", "--method=TA"], "--method=TA is not in table2."),
         (["table1", "--seeds=0"], "'0' must be a whole number, at least 1"),

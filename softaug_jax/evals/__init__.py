@@ -2,22 +2,31 @@
 
 from softaug_jax.evals.calibration import Calibration
 from softaug_jax.evals.classification import Classification
+from softaug_jax.evals.density import Density
+from softaug_jax.evals.energy import Energy
 from softaug_jax.evals.knn import NearestNeighbors
-from softaug_jax.evals.occlusion import SHARES, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.occlusion import NOISE, SHARES, Occluded, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.predictions import Predictions, collect
 from softaug_jax.evals.probe import LinearProbe
 from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
 
 __all__ = [
+    "NOISE",
     "SHARES",
     "Batch",
     "Batches",
     "Calibration",
     "Classification",
+    "Density",
+    "Energy",
     "Evaluator",
     "LinearProbe",
     "NearestNeighbors",
+    "Occluded",
     "Occlusion",
     "Predict",
+    "Predictions",
+    "collect",
     "occlude",
     "square_corners",
     "square_side",

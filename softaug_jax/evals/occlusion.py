@@ -9,20 +9,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from softaug_jax import metrics
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import check_choice, check_scalar
 from softaug_jax.evals.protocol import Batch, Batches, Predict, add_up, checked_count
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the image's area; the paper's lambda
+NOISE = "noise"  # a fill: every pixel and channel of the square is a whole number from 0 to 255, each as likely
+_NOISE_STREAM = 2**32 - 1  # no example has this number
 
 
 class Occlusion:
     """Top-1 error with a square over a share of each image, at a random place wholly inside it.
 
-    The place depends on the seed, the square's side, the draw and the example's number alone: batch size, padding,
-    devices and the other shares change nothing.
+    The place, and the noise that may fill it, depend on the seed, the square's side, the draw and the example's number
+    alone: batch size, padding, devices and the other shares change nothing.
     """
 
     def __init__(
@@ -33,45 +36,78 @@ class Occlusion:
         shares: Sequence[float] = SHARES,
         draws: int = 1,
         seed: int = 0,
-        fill: ArrayLike,
+        fill: ArrayLike | str,
     ) -> None:
         """Args beside `predict` and `batches`, which `protocol` describes:
 
         shares: of the image's area to cover, each in [0, 1].
         draws: how many places to try for each example; the error is their mean.
-        seed: of the places.
-        fill: the square's colour, in [0, 255], a scalar or one value a channel. The paper does not say; ours is the
-          mean colour of the training set.
+        seed: of the places and the noise.
+        fill: the square's colour, in [0, 255], a scalar or one value a channel; or "noise", uniform and drawn for each
+          pixel and channel. The paper does not say; ours is the mean colour of the training set.
         """
-        self.names = [f"occlusion/top1_error@{share:.0%}" for share in shares]
+        self.names = [f"{share:.0%}" for share in shares]
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"shares = {tuple(shares)} must differ by at least a percent.")
         for share in shares:
             check_scalar("shares", share, at_least=0, at_most=1)
         check_scalar("draws", draws, at_least=1)
+        if isinstance(fill, str):
+            check_choice("fill", fill, (NOISE,))
         self.predict = predict
         self.batches = batches
         self.shares = tuple(shares)
         self.draws = draws
         self.seed = seed
-        self.fill = jnp.asarray(fill, jnp.float32)
+        self.fill = None if isinstance(fill, str) else jnp.asarray(fill, jnp.float32)
 
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
-        """Yields "occlusion/top1_error@20%" and so on, one for each share."""
+        """Yields "occlusion/top1_error@20%" and so on, one for each share.
+
+        With several draws also "occlusion/top1_error_std@20%", how much the error differs from draw to draw: the
+        standard deviation, with draws - 1 degrees of freedom. Where nothing is covered all draws are the same.
+        """
         # The batches are read once for all shares: reading them may cost more than predicting.
         sums = add_up([self._sums(state, batch, share) for share in self.shares] for batch in self.batches)
-        for name, share_sums in zip(self.names, sums, strict=True):
-            yield name, float(share_sums.wrong) / checked_count(share_sums.examples)
+        for name, draws in zip(self.names, sums, strict=True):
+            errors = [float(draw.wrong) / checked_count(draw.examples) for draw in draws]
+            yield f"occlusion/top1_error@{name}", sum(errors) / len(errors)
+            if self.draws > 1:
+                yield f"occlusion/top1_error_std@{name}", float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0
 
-    def _sums(self, state: Any, batch: Batch, share: float) -> metrics.ClassificationSums:
-        height, width = batch["image"].shape[1:3]
-        side = square_side(share, (height, width))
-        draws = self.draws if side else 1  # without a square all draws are the same
+    def _sums(self, state: Any, batch: Batch, share: float) -> list[metrics.ClassificationSums]:
+        """Of each draw."""
         parts = []
-        for draw in range(draws):
-            images = _occlude_batch(batch["image"], batch["index"], self.seed, draw, self.fill, side=side)
+        for draw in range(self.draws if self.side(batch, share) else 1):  # without a square all draws are the same
+            images = self.occluded(batch, share, draw)
             parts.append(_wrong(self.predict(state, images), batch["label"], batch["mask"]))
-        return jax.tree.map(lambda *values: sum(values), *parts)
+        return parts
+
+    def side(self, batch: Batch, share: float) -> int:
+        """The side in pixels of the square over a share of the batch's images."""
+        height, width = batch["image"].shape[1:3]
+        return square_side(share, (height, width))
+
+    def occluded(self, batch: Batch, share: float, draw: int = 0) -> jax.Array:
+        """The batch's images as the network is shown them, float32 [B, H, W, C], pixels from 0 to 255."""
+        side = self.side(batch, share)
+        return _occlude_batch(batch["image"], batch["index"], self.seed, draw, self.fill, side=side)
+
+
+class Occluded:
+    """The batches of a set, a square over a share of each image, where Occlusion's first draw has it."""
+
+    def __init__(self, batches: Batches, *, share: float, seed: int = 0, fill: ArrayLike) -> None:
+        """Args: those of Occlusion; each image comes as float32."""
+        check_scalar("share", share, at_least=0, at_most=1)
+        self.batches, self.share, self.seed, self.fill = batches, share, seed, jnp.asarray(fill, jnp.float32)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            height, width = batch["image"].shape[1:3]
+            side = square_side(self.share, (height, width))
+            images = _occlude_batch(batch["image"], batch["index"], self.seed, 0, self.fill, side=side)
+            yield {**batch, "image": images}
 
 
 def square_side(share: float, size: tuple[int, int]) -> int:
@@ -102,9 +138,24 @@ def square_corners(
     """
     if not 0 <= side <= min(size):
         raise ValueError(f"side = {side} must be between 0 and {min(size)}, the shorter edge.")
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), side), draw)
+    key = _key(seed, side, draw)
     places = jnp.array([size[0] - side + 1, size[1] - side + 1])
     return jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, places))(jnp.asarray(index))
+
+
+def noise(index: ArrayLike, *, seed: ArrayLike, draw: ArrayLike, side: int, shape: tuple[int, int, int]) -> jax.Array:
+    """Draws each example's noise, independent of its square's place.
+
+    Args:
+      index, seed, draw, side: those of `square_corners`.
+      shape: of an image, (H, W, C).
+
+    Returns:
+      Whole numbers from 0 to 255, each as likely, float32 [B, H, W, C].
+    """
+    key = jax.random.fold_in(_key(seed, side, draw), _NOISE_STREAM)
+    draw_one = lambda i: jax.random.randint(jax.random.fold_in(key, i), shape, 0, 256)
+    return jax.vmap(draw_one)(jnp.asarray(index)).astype(jnp.float32)
 
 
 def occlude(images: ArrayLike, corners: ArrayLike, side: int, fill: ArrayLike) -> jax.Array:
@@ -114,7 +165,8 @@ def occlude(images: ArrayLike, corners: ArrayLike, side: int, fill: ArrayLike) -
       images: [B, H, W, C], any type, pixels from 0 to 255.
       corners: the squares' upper left corners (y, x), int [B, 2].
       side: of the squares, in pixels; 0 covers nothing.
-      fill: the squares' colour, in the images' scale, a scalar or one value a channel [C].
+      fill: what covers them, in the images' scale: a colour, as a scalar or one value a channel [C], or images
+        [B, H, W, C] that the squares show.
 
     Returns:
       Images [B, H, W, C], float32, in the same scale.
@@ -136,12 +188,19 @@ def _covers(start: jax.Array, side: int, length: int) -> jax.Array:
     return (distance >= 0) & (distance < side)
 
 
+def _key(seed: ArrayLike, side: int, draw: ArrayLike) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), side), draw)
+
+
 @partial(jax.jit, static_argnames="side")
 def _occlude_batch(
-    images: jax.Array, index: jax.Array, seed: ArrayLike, draw: ArrayLike, fill: jax.Array, *, side: int
+    images: jax.Array, index: jax.Array, seed: ArrayLike, draw: ArrayLike, fill: jax.Array | None, *, side: int
 ) -> jax.Array:
-    height, width = images.shape[1:3]
+    """Covers the squares with `fill`, or with noise where it is None."""
+    height, width, channels = images.shape[1:]
     corners = square_corners(index, seed=seed, draw=draw, side=side, size=(height, width))
+    if fill is None:
+        fill = noise(index, seed=seed, draw=draw, side=side, shape=(height, width, channels))
     return occlude(images, corners, side, fill)
 
 

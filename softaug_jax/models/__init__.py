@@ -27,6 +27,7 @@ MODELS: dict[str, Callable[..., Network]] = {
     "efficientnet_b0": efficientnet.efficientnet_b0,
 }
 STEMS = ("cifar", "imagenet")
+SENSITIVE = ("wideresnet10_1", "wideresnet28_10")  # offer DDU's activations and shortcuts
 WITH_IMAGENET_STEM = ("resnet18", "resnet50", "resnet101", "efficientnet_b0")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -40,11 +41,16 @@ class Model(NamedTuple):
       network is a function of the key; a network without such layers ignores it.
     predict: params, batch_stats, images [B, H, W, C] -> logits [B, N], or a siamese network's features [B, F]. Nothing
       is random: each image's row depends on it alone.
+    features: params, batch_stats, images -> what the classifier is given, [B, F]; of a siamese network, as `predict`.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
     train: Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, Any]]
     predict: Callable[[Any, Any, jax.Array], jax.Array]
+    features: Callable[[Any, Any, jax.Array], jax.Array] | None = None
+
+
+Change = Callable[[Any, Any], Any]  # a network as built, and where its keys come from -> the network, changed
 
 
 def compute_dtype(name: str) -> Any:
@@ -57,7 +63,16 @@ def compute_dtype(name: str) -> Any:
 
 
 def create(
-    name: str, *, num_classes: int, channels: int, dtype: str = "auto", stem: str = "cifar", norm_group: int = 0
+    name: str,
+    *,
+    num_classes: int,
+    channels: int,
+    dtype: str = "auto",
+    stem: str = "cifar",
+    norm_group: int = 0,
+    sensitive: bool = False,
+    change: Change = lambda network, rngs: network,
+    train_call: Callable[[Any, jax.Array, jax.Array], Any] = lambda network, images, key: network(images, key),
 ) -> Model:
     """Builds a network by name.
 
@@ -68,29 +83,40 @@ def create(
       dtype: of the activations: "auto", "float32" or "bfloat16".
       stem: "cifar" for images of some 32 pixels, "imagenet" for some 224, which only WITH_IMAGENET_STEM offer.
       norm_group: examples that BatchNorm takes its statistics over in training, a divisor of the batch; 0: all.
+      sensitive: leaky activations and pooled shortcuts, as in DDU; only SENSITIVE offer them.
+      change: what else makes the network of the one by that name: another head, bounded convolutions.
+      train_call: what a training pass calls of it; it gets the network, images and a key.
 
     Raises:
-      UsageError: if the name, the dtype or the stem is unknown, or the network does not offer that stem.
+      UsageError: if the name, the dtype or the stem is unknown, or the network does not offer what is asked for.
     """
-    build = builder(name, num_classes=num_classes, channels=channels, dtype=dtype, stem=stem)
+    build = builder(name, num_classes=num_classes, channels=channels, dtype=dtype, stem=stem, sensitive=sensitive)
     return functional(
-        build,
-        train_call=lambda network, images, key: network(images, key),
+        lambda rngs: change(build(rngs), rngs),
+        train_call=train_call,
         predict_call=lambda network, images: network(images, None),
+        features_call=lambda network, images: network.features(images, None),
         norm_group=norm_group,
     )
 
 
-def builder(name: str, *, num_classes: int, channels: int, dtype: str, stem: str) -> Callable[[nnx.Rngs], Network]:
+def builder(
+    name: str, *, num_classes: int, channels: int, dtype: str, stem: str, sensitive: bool = False
+) -> Callable[[nnx.Rngs], Network]:
     """The constructor of a network by name, whose only argument is where its parameters' keys come from.
 
     Args and errors: those of `create`.
     """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
-    arguments = dict(
-        num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **stem_argument(name, stem)
-    )
+    if sensitive and name not in SENSITIVE:
+        raise UsageError(
+            f"{name} has no leaky activations and pooled shortcuts. Choose from {', '.join(SENSITIVE)}, or set "
+            "--config.ddu.sensitive=False for DDU without them."
+        )
+    offered = {"sensitive": True} if sensitive else {}
+    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **offered)
+    arguments.update(stem_argument(name, stem))
     return lambda rngs: MODELS[name](**arguments, rngs=rngs)
 
 
@@ -99,9 +125,13 @@ def functional(
     *,
     train_call: Callable[[Any, jax.Array, jax.Array], Any],
     predict_call: Callable[[Any, jax.Array], jax.Array],
+    features_call: Callable[[Any, jax.Array], jax.Array] | None = None,
     norm_group: int = 0,
 ) -> Model:
-    """The pure functions of a module, by what to call of it: with inputs and a key in training, with images after."""
+    """The pure functions of a module, by what to call of it: with inputs and a key in training, with images after.
+
+    Without `features_call`, what is predicted are the features.
+    """
 
     def construct(key: jax.Array) -> Any:
         return group_norms(build(cast(nnx.Rngs, Keys(key))), norm_group)
@@ -122,7 +152,10 @@ def functional(
     def predict(params: Any, stats: Any, images: jax.Array) -> jax.Array:
         return predict_call(nnx.merge(eval_graph, params, stats), images)
 
-    return Model(init, train, predict)
+    def features(params: Any, stats: Any, images: jax.Array) -> jax.Array:
+        return (features_call or predict_call)(nnx.merge(eval_graph, params, stats), images)
+
+    return Model(init, train, predict, features)
 
 
 def stem_argument(name: str, stem: str) -> dict[str, str]:

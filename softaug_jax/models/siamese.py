@@ -16,6 +16,7 @@ from flax import nnx
 
 from softaug_jax import models
 from softaug_jax.checks import UsageError, check_count
+from softaug_jax.models.convolution import Linear
 from softaug_jax.models.layers import LINEAR_INIT, BatchNorm, Network
 from softaug_jax.models.stochastic import subkey
 
@@ -151,4 +152,4 @@ class MLP(nnx.Module):
 
 def _linear(width_in: int, width: int, *, bias: bool, dtype: Any, rngs: nnx.Rngs) -> nnx.Linear:
     """A linear layer that starts as PyTorch's, the frame of both papers' code; its bias starts at 0."""
-    return nnx.Linear(width_in, width, use_bias=bias, kernel_init=LINEAR_INIT, dtype=dtype, rngs=rngs)
+    return Linear(width_in, width, use_bias=bias, kernel_init=LINEAR_INIT, dtype=dtype, rngs=rngs)

@@ -12,26 +12,39 @@ from softaug_jax.models.layers import BatchNorm, Network, classifier, conv, glob
 
 
 class Block(nnx.Module):
-    """Norm, ReLU, 3x3, twice. A shortcut that changes shape starts after the first ReLU, the others at the input."""
+    """Norm, ReLU, 3x3, twice. A shortcut that changes shape starts after the first ReLU, the others at the input.
 
-    def __init__(self, channels_in: int, channels: int, stride: int, *, dtype: Any, rngs: nnx.Rngs):
+    Args:
+      sensitive: as in WideResNet; every shortcut starts at the input then.
+    """
+
+    def __init__(
+        self, channels_in: int, channels: int, stride: int, *, sensitive: bool = False, dtype: Any, rngs: nnx.Rngs
+    ):
+        self.sensitive, self.stride, self.added = sensitive, stride, channels - channels_in
         self.norm1 = BatchNorm(channels_in, dtype=dtype, rngs=rngs)
         self.conv1 = conv(channels_in, channels, 3, stride, dtype=dtype, rngs=rngs)
         self.norm2 = BatchNorm(channels, dtype=dtype, rngs=rngs)
         self.conv2 = conv(channels, channels, 3, dtype=dtype, rngs=rngs)
-        self.project = stride != 1 or channels_in != channels
+        self.project = not sensitive and (stride != 1 or channels_in != channels)
         if self.project:
             self.shortcut_conv = conv(channels_in, channels, 1, stride, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        active = nnx.relu(self.norm1(x))
-        shortcut = self.shortcut_conv(active) if self.project else x
-        y = nnx.relu(self.norm2(self.conv1(active)))
-        return self.conv2(y) + shortcut
+        active = activation(self.norm1(x), self.sensitive)
+        y = activation(self.norm2(self.conv1(active)), self.sensitive)
+        if self.project:
+            return self.conv2(y) + self.shortcut_conv(active)
+        return self.conv2(y) + (pooled(x, self.stride, self.added) if self.sensitive else x)
 
 
 class WideResNet(Network):
-    """WRN-d-k: `depth` 6n + 4 makes three stages of n blocks, with 16, 32 and 64 times `widen` channels."""
+    """WRN-d-k: `depth` 6n + 4 makes three stages of n blocks, with 16, 32 and 64 times `widen` channels.
+
+    Args:
+      sensitive: DDU's changes (Mukhoti et al., arXiv:2102.11582), by which different images keep different features:
+        leaky ReLU, and shortcuts that pool and add channels of zeros where they would be 1x1 convolutions.
+    """
 
     def __init__(
         self,
@@ -40,18 +53,19 @@ class WideResNet(Network):
         *,
         num_classes: int,
         channels_in: int = 3,
+        sensitive: bool = False,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth = {depth} must be 6n + 4: 10, 16, 22, 28, ...")
-        self.dtype = dtype
+        self.dtype, self.sensitive = dtype, sensitive
         self.stem = conv(channels_in, 16, 3, dtype=dtype, rngs=rngs)
         blocks, channels = [], 16
         for stage, base in enumerate((16, 32, 64)):
             for i in range((depth - 4) // 6):
                 stride = 2 if stage > 0 and i == 0 else 1
-                blocks.append(Block(channels, base * widen, stride, dtype=dtype, rngs=rngs))
+                blocks.append(Block(channels, base * widen, stride, sensitive=sensitive, dtype=dtype, rngs=rngs))
                 channels = base * widen
         self.blocks = nnx.List(blocks)
         self.final_norm = BatchNorm(channels, dtype=dtype, rngs=rngs)
@@ -62,7 +76,18 @@ class WideResNet(Network):
         x = self.stem(images.astype(self.dtype))
         for block in self.blocks:
             x = block(x)
-        return global_average(nnx.relu(self.final_norm(x)))
+        return global_average(activation(self.final_norm(x), self.sensitive))
+
+
+def activation(x: jax.Array, sensitive: bool) -> jax.Array:
+    """ReLU, or if `sensitive` leaky ReLU with slope 0.01."""
+    return nnx.leaky_relu(x) if sensitive else nnx.relu(x)
+
+
+def pooled(x: jax.Array, stride: int, added: int) -> jax.Array:
+    """Averages each square of `stride` pixels and adds channels of zeros; what does not fill a square is left out."""
+    mean = nnx.avg_pool(x, (stride, stride), strides=(stride, stride))
+    return jnp.pad(mean, ((0, 0), (0, 0), (0, 0), (0, added)))
 
 
 def wideresnet28_10(**kwargs: Any) -> WideResNet:

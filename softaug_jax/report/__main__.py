@@ -1,6 +1,6 @@
 """Compares finished runs: python -m softaug_jax.report RUNS... [--out=DIR] [--format=text|markdown|csv]
 
-With --table=table1|table2|table4|barlow_twins|extras it sets them beside the paper's numbers, from a checkout.
+With --table=table1|table2|table3|table4|barlow_twins|extras it sets them beside the paper's numbers, from a checkout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m softaug_jax.report", description="Compares finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="workdirs, or folders that hold workdirs")
     parser.add_argument(
-        "--table", help="table1, table2, table4, barlow_twins or extras: set them beside the paper's numbers"
+        "--table", help="table1, table2, table3, table4, barlow_twins or extras: set them beside the paper's numbers"
     )
     add_selection(parser)
     parser.add_argument("--out", type=Path, help="folder for the table as .md and .csv; and without --table, figures")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from softaug_jax.report.runs import Run, group, legend
-from softaug_jax.report.statistics import mean_and_error
+from softaug_jax.report.statistics import Figure, mean_and_error
 from softaug_jax.report.style import GREY, color, drawing, legend_below, marker
 
 if TYPE_CHECKING:
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 TRAIN: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.0, "alpha": 0.75}
 DIAGONAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
+
+
+class Binned(NamedTuple):
+    """A line of a reliability diagram."""
+
+    label: str
+    bins: np.ndarray  # counts, confidence sums and accuracy sums by bin, [3, num_bins]
+
+
+class Occluded(NamedTuple):
+    """A line of errors under occlusion; all numbers in [0, 1]."""
+
+    label: str
+    errors: dict[float, Figure]  # by occluded share: mean and standard error over seeds
+    spreads: dict[float, float] = {}  # by occluded share: standard deviation over draws; empty where there was one
 
 
 def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
@@ -55,24 +70,33 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
 
 
 def reliability(path: str | Path, runs: Sequence[Run]) -> None:
-    """Draws accuracy against confidence by bin, and how many examples each bin holds; seeds are pooled.
-
-    Bars are binomial standard errors, left out where they would cover one another. The diagonal is perfect
-    calibration (arXiv:2211.04625, Eq. 8).
+    """Draws the reliability diagram of runs, see `reliability_diagram`; seeds are pooled.
 
     Raises:
       ValueError: if no run has calibration bins.
     """
     groups = group([run for run in runs if run.bins() is not None])
     _need(groups, "has calibration bins")
+    lines = []
+    for members, label in zip(groups, legend(groups), strict=True):
+        ece, _ = mean_and_error([run.results["ece"] for run in members])
+        bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
+        lines.append(Binned(f"{label}: ECE {100 * ece:.2f} %", bins))
+    reliability_diagram(path, lines)
+
+
+def reliability_diagram(path: str | Path, lines: Sequence[Binned]) -> None:
+    """Draws accuracy against confidence by bin, and how many examples each bin holds.
+
+    Bars are binomial standard errors, left out where they would cover one another. The diagonal is perfect
+    calibration (arXiv:2211.04625, Eq. 8).
+    """
     ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
-    with drawing(path, 3.8, 4.65 + 0.16 * len(groups), **ratios) as (figure, (upper, lower)):
+    with drawing(path, 3.8, 4.65 + 0.16 * len(lines), **ratios) as (figure, (upper, lower)):
         handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **DIAGONAL)
-        for number, (members, label) in enumerate(zip(groups, legend(groups), strict=True)):
-            bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
-            ece, _ = mean_and_error([run.results["ece"] for run in members])
-            handles.append(_reliability_line(upper, bins, number, f"{label}: ECE {100 * ece:.2f} %", len(groups) <= 3))
-            _histogram(lower, bins[0], number, len(groups))
+        for number, line in enumerate(lines):
+            handles.append(_reliability_line(upper, line.bins, number, line.label, len(lines) <= 3))
+            _histogram(lower, line.bins[0], number, len(lines))
         upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02), ylabel="Accuracy")
         lower.set(xlabel="Confidence", ylabel="Examples (%)")
         lower.grid(False, axis="x")
@@ -80,35 +104,41 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
 
 
 def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
-    """Draws top-1 error against the occluded share of the image (arXiv:2211.04625, Fig. 5).
-
-    With several seeds a point is their mean, and its bar the standard error.
+    """Draws the error of runs under occlusion, see `occlusion_lines`.
 
     Raises:
       ValueError: if no run was tested under occlusion.
     """
     groups = group([run for run in runs if run.occlusion()])
     _need(groups, "was tested under occlusion")
-    with drawing(path, 4.2, 3.1 + 0.16 * len(groups)) as (figure, (axes,)):
-        handles = []
-        for number, (members, label) in enumerate(zip(groups, legend(groups), strict=True)):
-            shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
-            points = [mean_and_error([100 * run.occlusion()[share] for run in members]) for share in shares]
-            handles.append(
-                axes.errorbar(
-                    [100 * share for share in shares],
-                    [mean for mean, _ in points],
-                    yerr=[error or 0.0 for _, error in points] if len(members) > 1 else None,
-                    color=color(number),
-                    marker=marker(number),
-                    capsize=2,
-                    elinewidth=1,
-                    label=label,
-                )
-            )
-        axes.set(xlabel="Occluded share of the image (%)", ylabel="Top-1 error (%)", ylim=(0, _top(axes)))
-        axes.set_xticks(sorted({100 * share for run in runs for share in run.occlusion()}))
-        legend_below(figure, handles, 1)
+    lines = []
+    for members, label in zip(groups, legend(groups), strict=True):
+        shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
+        lines.append(
+            Occluded(label, {s: mean_and_error([run.occlusion()[s] for run in members]) for s in shares}),
+        )
+    occlusion_lines(path, {"": lines})
+
+
+def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[Occluded]]) -> None:
+    """Draws top-1 error against the occluded share of the image (arXiv:2211.04625, Fig. 5).
+
+    Bars are standard errors of the mean over seeds, bands the standard deviation over draws, where there are several.
+
+    Args:
+      path: of the PNG.
+      panels: the same lines under other conditions, by the panels' titles.
+    """
+    shown = [line for lines in panels.values() for line in lines]
+    keys = _keys_of_spread(shown)
+    size = (4.2 if len(panels) == 1 else 2.5 * len(panels) + 0.4), 3.1 + 0.16 * (len(shown) // len(panels) + len(keys))
+    with drawing(path, *size, ncols=len(panels), sharey=True) as (figure, all_axes):
+        for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
+            handles = [_occlusion_line(axes, number, line) for number, line in enumerate(lines)]
+            axes.set(title=title, xlabel="Occluded share of the image (%)")
+            axes.set_xticks(sorted({100 * share for line in lines for share in line.errors}))
+        all_axes[0].set(ylabel="Top-1 error (%)", ylim=(0, max(map(_top, all_axes))))
+        legend_below(figure, [*handles, *keys], 1)
 
 
 def _need(something: Sequence[Any], what: str) -> None:
@@ -130,6 +160,32 @@ def _top(axes: Axes) -> float:
     if not values.size or values.max() <= 0:
         return 1.0
     return 1.05 * float(min(values.max(), 3 * np.quantile(values, 0.9) if np.quantile(values, 0.9) > 0 else np.inf))
+
+
+def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
+    """Legend entries that say what bars and bands are, as far as there are any; bars alone are the seeds', as ever."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    if not any(line.spreads for line in lines):
+        return []
+    keys: list[Any] = [Patch(color=GREY, alpha=0.25, linewidth=0, label="standard deviation over draws")]
+    if any(error is not None for line in lines for _, error in line.errors.values()):
+        keys.append(
+            Line2D([], [], color=GREY, marker="|", markersize=9, linestyle="", label="standard error over seeds")
+        )
+    return keys
+
+
+def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:
+    points = [(100 * share, 100 * mean, 100 * (error or 0.0)) for share, (mean, error) in line.errors.items()]
+    shares, means, errors = np.transpose(points)
+    if line.spreads:
+        spreads = np.array([100 * line.spreads[share] for share in line.errors])
+        axes.fill_between(shares, means - spreads, means + spreads, color=color(number), alpha=0.25, linewidth=0)
+    has_bars = any(error is not None for _, error in line.errors.values())
+    style: dict[str, Any] = {"color": color(number), "marker": marker(number), "capsize": 2, "elinewidth": 1}
+    return axes.errorbar(shares, means, yerr=errors if has_bars else None, label=line.label, **style)
 
 
 def _reliability_line(axes: Axes, bins: np.ndarray, number: int, label: str, with_bars: bool) -> Any:

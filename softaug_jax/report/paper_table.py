@@ -22,8 +22,9 @@ HEADER = ("Data", "Model", "Method", "Epochs", "Paper", "Ours", "n", "Change, pa
 CSV_HEADER = (
     *("dataset", "model", "method", "epochs", "paper_top1_error", "paper_top1_error_standard_error"),
     *("top1_error", "top1_error_standard_error", "n", "paper_change", "change", "change_standard_error"),
-    *("nll", "nll_standard_error", "ece", "ece_standard_error"),
+    *("nll", "nll_standard_error", "ece", "ece_standard_error", "paper_ece", "paper_ece_standard_error"),
 )
+PAPER_ECE = "Paper ECE %"  # a last column where the paper has any
 NOTHING = (None, None)
 
 
@@ -36,10 +37,13 @@ class Line(NamedTuple):
     paper_change: Figure | None
     figures: dict[str, Figure]  # of ours, as far as measured: top1_error, nll, ece
     change: Figure | None
+    paper_ece: Figure | None = None
 
     def cells(self, epochs: int) -> list[str]:
         """As text; errors in percent."""
-        missing = "no config yet" if self.cell.config is None else "not run"
+        missing = "not run"
+        if self.cell.config is None:
+            missing = "no config yet" if "no config" in self.cell.reason else "see below"
         paper_change = self.paper_change and (self.paper_change[0], None)  # as the paper prints it
         return [
             *self.cell[:3],
@@ -65,6 +69,7 @@ class Line(NamedTuple):
             (self.paper_change or NOTHING)[0],
             *(self.change or NOTHING),
             *ours,
+            *(self.paper_ece or NOTHING),
         ]
 
 
@@ -92,10 +97,15 @@ class PaperTable(NamedTuple):
         return layout.as_csv([CSV_HEADER, *lines])
 
     def _tables(self) -> list[tuple[str, list[Sequence[str]]]]:
-        return [
-            (f"{self.name}, {epochs:g} epochs: top-1 error in %", [HEADER, *(line.cells(epochs) for line in block)])
-            for epochs, block in self.blocks.items()
-        ]
+        has_ece = any(line.paper_ece for block in self.blocks.values() for line in block)
+        tables: list[tuple[str, list[Sequence[str]]]] = []
+        for epochs, block in self.blocks.items():
+            rows: list[Sequence[str]] = [HEADER, *(line.cells(epochs) for line in block)]
+            if has_ece:
+                column = [PAPER_ECE, *(layout.shown(line.paper_ece, 100, 2) for line in block)]
+                rows = [[*row, cell] for row, cell in zip(rows, column, strict=True)]
+            tables.append((f"{self.name}, {epochs:g} epochs: top-1 error in %", rows))
+        return tables
 
 
 def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), models: Sequence[str] = ()) -> PaperTable:
@@ -155,15 +165,16 @@ def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
         paper = paper_figure(cell)
         paper_change = difference(base.paper, paper) if base and base.paper and paper else None
         change = difference(base.figures["top1_error"], figures["top1_error"]) if base and base.runs and runs else None
-        lines.append(Line(cell, runs, paper, paper_change, figures, change))
+        paper_ece = paper_figure(cell, "ece") if cell.paper and cell.paper.table == 3 else None  # no other has any
+        lines.append(Line(cell, runs, paper, paper_change, figures, change, paper_ece))
     return lines
 
 
-def paper_figure(cell: Cell) -> Figure | None:
-    """The paper's top-1 error, a fraction; None where it has none."""
+def paper_figure(cell: Cell, metric: str = "top1_error") -> Figure | None:
+    """The paper's top-1 error or ECE, a fraction; None where it has none."""
     if cell.paper is None:
         return None
-    found = lookup(cell.paper.dataset, cell.paper.model, cell.paper.method, table=cell.paper.table)
+    found = lookup(cell.paper.dataset, cell.paper.model, cell.paper.method, metric=metric, table=cell.paper.table)
     error = None if found.standard_error is None else round(found.standard_error / 100, 6)
     return round(found.mean / 100, 6), error
 

@@ -1,4 +1,4 @@
-"""Which row of a table a finished run belongs to: the one whose config trains the same."""
+"""Which rows of a table a finished run belongs to: those whose configs train the same."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ class Placed(NamedTuple):
 
 
 def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
-    """Puts each run into the cells whose config, at the run's epochs, trains the same, if it was tested on their data.
+    """Puts each run into the cells whose configs, at the run's epochs, train the same, if it was tested on their data.
 
+    Those are several where methods or data sets differ in evaluation alone: an energy score is a Baseline's, a network
+    trained on ImageNet is tested on two sets.
     The cell's config is built for the run's epochs, so that what follows from them (the final uncropped epochs of the
     soft crop) counts as the same, and what was set by hand does not.
     """
@@ -39,12 +41,12 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
         if epochs not in built:
             built[epochs] = {cell: trained(cell.build(epochs).to_dict()) for cell in trainable}
         ours = trained(run.config)
-        own = [cell for cell, config in built[epochs].items() if config == ours]
-        if not own:
-            strays.append(f"{run.workdir} {_why(ours, built[epochs])}")
-        for cell in own:
+        same = [cell for cell, config in built[epochs].items() if config == ours]
+        for cell in same:
             if f"{cell.prefix}top1_error" in run.results:
                 found.setdefault((epochs, cell), []).append(run)
+        if not same:
+            strays.append(f"{run.workdir} {_why(ours, built[epochs])}")
     return Placed(found, strays)
 
 

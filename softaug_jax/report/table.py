@@ -43,26 +43,27 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
     rows: list[Row]
     notes: list[str]
+    facts: tuple[str, ...] = FACTS
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        return layout.aligned(self._cells(), len(FACTS) - 1) + "\n" + "\n".join(self.notes) + "\n"
+        return layout.aligned(self._cells(), len(self.facts) - 1) + "\n" + "\n".join(self.notes) + "\n"
 
     def markdown(self) -> str:
         """As a Markdown table."""
-        return layout.markdown(self._cells(), len(FACTS) - 1) + "".join(f"\n{note}\n" for note in self.notes)
+        return layout.markdown(self._cells(), len(self.facts) - 1) + "".join(f"\n{note}\n" for note in self.notes)
 
     def csv(self) -> str:
         """As CSV: the summaries' own names and units (errors are fractions), a mean and a standard error a figure."""
         names = [name for column in self.columns for name in (column.key, f"{column.key}_standard_error")]
-        rows: list[list[object]] = [[*(fact.lower() for fact in FACTS), "n", *names]]
+        rows: list[list[object]] = [[*(fact.lower() for fact in self.facts), "n", *names]]
         for row in self.rows:
             figures = [value for column in self.columns for value in row.figures.get(column.key, (None, None))]
             rows.append([*row.facts, row.n, *figures])
         return layout.as_csv(rows)
 
     def _cells(self) -> list[list[str]]:
-        header = [*FACTS, "n", *(column.header for column in self.columns)]
+        header = [*self.facts, "n", *(column.header for column in self.columns)]
         return [header, *([*row.facts, str(row.n), *(_shown(row, c) for c in self.columns)] for row in self.rows)]
 
 

@@ -51,9 +51,9 @@ class ClassObjective:
             targets, weights = mix_targets(targets, weights, share)
         return Softened(targets, weights)
 
-    def loss(self, logits: jax.Array, softened: Softened) -> jax.Array:
+    def loss(self, logits: Any, softened: Softened) -> jax.Array:
         """The batch's loss, a scalar: the mean of weight * loss."""
-        targets, weights = softened
+        targets, weights = softened.targets, softened.weights
         assert targets is not None
         if self._weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
             loss = jnp.mean(weights) * jnp.mean(soft_focal_loss(logits, targets, self._gamma))
@@ -61,14 +61,14 @@ class ClassObjective:
             loss = jnp.mean(soft_focal_loss(logits, targets, self._gamma, weights))
         return loss / jnp.mean(weights) if self._normalize else loss
 
-    def measure(self, logits: jax.Array, labels: jax.Array, seen: Augmented) -> dict[str, jax.Array]:
+    def measure(self, logits: Any, labels: jax.Array, seen: Augmented, memory: Any = ()) -> dict[str, jax.Array]:
         """Top-1 error on the augmented images, and their visibility."""
         return {
             "top1_error": jnp.mean(_wrong(logits, labels, seen.share)),
             "visibility": jnp.mean(seen.visibility),
         }
 
-    def remember(self, memory: Any, logits: jax.Array, labels: jax.Array, step: jax.Array) -> Any:
+    def remember(self, memory: Any, logits: Any, labels: jax.Array, step: jax.Array) -> Any:
         """The memory after a step; after an epoch's last one, with the targets for the next."""
         if not self._online:
             return memory

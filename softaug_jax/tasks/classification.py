@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from softaug_jax import augment, models, preview
+from softaug_jax import augment, preview
 from softaug_jax.augment import Chain, Member
 from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
-from softaug_jax.evals import Calibration, Classification, Occlusion
+from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion
 from softaug_jax.softening import MODES
-from softaug_jax.tasks.class_objective import WEIGHTINGS, ClassObjective
+from softaug_jax.tasks import heads
+from softaug_jax.tasks.class_objective import WEIGHTINGS
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
+
+HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images from occluded ones
 
 
 WINDOWS = ("random_resized", "soft_resized")  # cut by the host
@@ -35,6 +38,7 @@ def _check(config: Any, num_devices: int) -> None:
             f"config.augment.mix = {config.augment.mix!r} mixes images in pairs, and config.batch_size = "
             f"{config.batch_size} leaves an odd number to a device. Use a multiple of {2 * num_devices}."
         )
+    heads.check(config)
 
 
 def _check_window(config: Any) -> None:
@@ -58,6 +62,7 @@ def _check_window(config: Any) -> None:
 
 RULES = Rules(
     choices={
+        "model.head": heads.HEADS,
         "augment.crop": ("soft", "hard", "none", *WINDOWS),
         "augment.policy": ("none", "randaugment", "trivialaugment"),
         "augment.erase": ("none", "cutout", "random", "soft_random"),
@@ -69,6 +74,7 @@ RULES = Rules(
         "evals.occlusion_fill": ("mean", "black"),
     },
     at_least={
+        "model.spectral_bound": 0,
         "augment.pad_px": 0,
         "augment.policy_num_ops": 1,
         "augment.policy_magnitude": 0,
@@ -95,15 +101,7 @@ RULES = Rules(
 
 def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
     """The network, the augmentations and the objective."""
-    model = models.create(
-        config.model.name,
-        num_classes=about.num_classes,
-        channels=about.channels,
-        dtype=config.model.dtype,
-        stem=config.model.stem,
-        norm_group=config.model.norm_group,
-    )
-    return Recipe(model, augmentations(config, about, schedule), ClassObjective(config, about.num_classes, schedule))
+    return heads.recipe(config, about, schedule, augmentations(config, about, schedule))
 
 
 def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
@@ -172,21 +170,32 @@ def describe(config: Any) -> str:
         targets,
         "online label smoothing" if config.loss.online_smoothing else None,
         f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else None,
+        heads.describe(config),
     ]
     return ", ".join(word for word in words if word)
 
 
 def _occlusion(tested: Tested) -> Occlusion:
-    evals, about = tested.config.evals, tested.about
-    fill = {"mean": tuple(255.0 * m for m in about.mean), "black": (0.0,) * about.channels}
+    evals = tested.config.evals
     return Occlusion(
         tested.predict,
         tested.test,
         shares=evals.occlusion_shares,
         draws=evals.occlusion_draws,
         seed=tested.config.seed,
-        fill=np.asarray(fill[evals.occlusion_fill], np.float32),
+        fill=_fill(tested),
     )
+
+
+def _hidden(tested: Tested) -> Occluded:
+    return Occluded(tested.test, share=HIDDEN_FRAC, seed=tested.config.seed, fill=_fill(tested))
+
+
+def _fill(tested: Tested) -> np.ndarray:
+    """The colour of the occlusion's square, in 0 to 255."""
+    about = tested.about
+    fill = {"mean": tuple(255.0 * m for m in about.mean), "black": (0.0,) * about.channels}
+    return np.asarray(fill[tested.config.evals.occlusion_fill], np.float32)
 
 
 CLASSIFICATION = Task(
@@ -196,6 +205,10 @@ CLASSIFICATION = Task(
         "classification": lambda tested: Classification(tested.predict, tested.test),
         "calibration": lambda tested: Calibration(tested.predict, tested.test, num_bins=tested.config.evals.num_bins),
         "occlusion": _occlusion,
+        "energy": lambda tested: Energy(tested.predict, tested.test, _hidden(tested)),
+        "density": lambda tested: Density(
+            tested.predict, tested.features, tested.test, _hidden(tested), tested.train()
+        ),
     },
     describe=describe,
     preview=preview.draw_images,

@@ -40,7 +40,9 @@ class PairObjective:
         assert embeddings.predictions is not None  # SimSiam has a predictor
         return jnp.mean(simsiam_loss(embeddings.predictions, embeddings.projections, softened.weights))
 
-    def measure(self, embeddings: Embeddings, labels: jax.Array, seen: Augmented) -> dict[str, jax.Array]:
+    def measure(
+        self, embeddings: Embeddings, labels: jax.Array, seen: Augmented, memory: Any = ()
+    ) -> dict[str, jax.Array]:
         """The crops' overlap, and how far the outputs spread: near 0 they have collapsed to one point."""
         return {"iou": jnp.mean(seen.visibility), "output_std": output_std(embeddings.projections)}
 

@@ -34,6 +34,7 @@ class Softened(NamedTuple):
 
     targets: jax.Array | None  # [B, N]; None where there are none to soften, in pairs
     weights: jax.Array  # [B]
+    memory: Any = ()  # the objective's, of the steps before, where the loss needs it
 
 
 class Objective(Protocol):
@@ -51,8 +52,8 @@ class Objective(Protocol):
         """The batch's loss, a scalar."""
         ...
 
-    def measure(self, outputs: Any, labels: jax.Array, seen: Augmented) -> dict[str, jax.Array]:
-        """Means over the batch, beside those of loss and weight, that are logged by these names."""
+    def measure(self, outputs: Any, labels: jax.Array, seen: Augmented, memory: Any = ()) -> dict[str, jax.Array]:
+        """Means over the batch, beside those of loss and weight, that are logged; `memory` is of the steps before."""
         ...
 
     def remember(self, memory: Any, outputs: Any, labels: jax.Array, step: jax.Array) -> Any:
@@ -67,6 +68,8 @@ class Recipe(NamedTuple):
     chain: Augmenter
     objective: Objective
     constant_rate: tuple[str, ...] = ()  # top-level names of parameters whose learning rate does not decay
+    # From a TrainState and normalised images [B, H, W, C] to logits; None: the model's own, of parameters alone.
+    predict: Callable[[Any, jax.Array], jax.Array] | None = None
 
 
 class Rules(NamedTuple):
@@ -85,6 +88,7 @@ class Tested(NamedTuple):
     config: Any
     about: DatasetInfo
     predict: Predict
+    features: Predict  # from images to features [B, F]
     test: EvalBatches
     train: Callable[[], EvalBatches]  # the training images, not augmented; loaded when first asked for
 

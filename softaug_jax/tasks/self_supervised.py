@@ -29,8 +29,9 @@ def _check(config: Any, num_devices: int) -> None:
 
 
 RULES = Rules(
-    choices={"pairs.method": siamese.METHODS, "pairs.hypothesis": ("none", *HYPOTHESES)},
+    choices={"model.head": ("linear",), "pairs.method": siamese.METHODS, "pairs.hypothesis": ("none", *HYPOTHESES)},
     at_least={
+        "model.spectral_bound": 0,
         "model.projector_layers": 1,
         "model.projection_dim": 2,
         "model.predictor_dim": 1,
@@ -48,6 +49,7 @@ RULES = Rules(
         "evals.probe_weight_decay": 0,
     },
     at_most={
+        "model.spectral_bound": 0,
         "views.scale_max": 1,
         "views.brightness": 1,
         "views.contrast": 1,

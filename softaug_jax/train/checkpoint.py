@@ -137,20 +137,21 @@ class Checkpoints:
 
     def _set_aside(self, step: int, reason: str, intact: int) -> None:
         """Renames a damaged checkpoint and says so, once for all processes."""
-        name, kept = str(step), "left as it is"
-        if not self._read_only:
-            aside = next(n for n in _names(f"{name}.damaged") if not (self.folder / n).exists())
-            kept = f"kept as checkpoints/{aside}"
-            if jax.process_index() == 0:
-                (self.folder / name).rename(self.folder / aside)
-            if jax.process_count() > 1:
-                multihost_utils.sync_global_devices(f"{aside} is set aside")
         if jax.process_index() == 0:
+            kept = "left as it is" if self._read_only else f"kept as checkpoints/{self._rename(step)}"
             print(
-                f"warning: checkpoints/{name} is damaged ({reason}): went back to step {intact}. "
+                f"warning: checkpoints/{step} is damaged ({reason}): went back to step {intact}. "
                 f"The damaged one is {kept}.",
                 file=sys.stderr,
             )
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"checkpoints/{step} is set aside")
+
+    def _rename(self, step: int) -> str:
+        """Gives a damaged checkpoint another name, and returns it."""
+        aside = next(name for name in _names(f"{step}.damaged") if not (self.folder / name).exists())
+        (self.folder / str(step)).rename(self.folder / aside)
+        return aside
 
     def _failed(self, step: int, error: Exception) -> None:
         """Notes a failed save, and begins anew: the manager would raise the rest of its errors at the next save."""

@@ -16,9 +16,9 @@ from softaug_jax.data import sources
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
 from softaug_jax.run_files import write_json
-from softaug_jax.train import distributed, feed, optim, setup, sharding, shared
+from softaug_jax.train import distributed, feed, finished, optim, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
-from softaug_jax.train.evaluation import Evaluation
+from softaug_jax.train.evaluation import Evaluation, load
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
 from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
@@ -50,14 +50,14 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
         return evaluate(config, workdir)
     folder = Workdir(workdir)
     folder.check(config)
-    finished = folder.summary()
-    peers.agree(**shared.program(config), finished=finished is not None)
-    if finished is not None:
+    summary = folder.summary()
+    peers.agree(**shared.program(config), finished=summary is not None)
+    if summary is not None:
         if peers.is_first:
-            error, steps = finished["top1_error"], finished["steps"]
+            error, steps = summary["top1_error"], summary["steps"]
             print(f"{folder.path} is finished: test error {error:.2%} after {steps} steps.")
-        return finished
-    train, test = _load(config, "train"), _load(config, "test")
+        return summary
+    train, test = load(config, "train"), load(config, "test")
     peers.agree(train=shared.digest(train), test=shared.digest(test))
     if peers.is_first:
         folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
@@ -73,26 +73,18 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
     if not folder.is_run():
         raise UsageError(f"--workdir={workdir} holds no run. Train there first, or name the folder of a run.")
     folder.check(config, ignore=EVAL_FIELDS)
-    test = _load(config, "test")
-    if not any((folder.path / "checkpoints").glob("*[0-9]")):
-        raise UsageError(f"--workdir={workdir} has no checkpoint yet. Train there first.")
+    finished.check_saved(folder)
+    test = load(config, "test")
     peers.agree(**shared.program(config), test=shared.digest(test))
-    checkpoints = Checkpoints(folder.path, read_only=True)
-    peers.agree(checkpoint=checkpoints.latest_step())
     parts, shardings = setup.build(config), sharding.over()
-    state, _ = checkpoints.restore(jax.eval_shape(parts.initial_state), shardings.replicated)
-    evaluation = Evaluation(config, parts, test, partial(_load, config, "train"), shardings)
+    state = finished.restore(folder, parts, shardings)
+    evaluation = Evaluation(config, parts, test, partial(load, config, "train"), shardings)
     figures = evaluation.run(config.evals.final, state)
     figures = {"steps": int(state.step), **figures}
     if peers.is_first:
         write_json(folder.path / "eval.json", figures)
         print(describe(figures))
-    checkpoints.close()
     return figures
-
-
-def _load(config: Any, split: str) -> sources.Arrays:
-    return sources.load(config.dataset, split, config.data.dir, download=config.data.download)
 
 
 class Training:

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import optax
 
 from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import Model
 from softaug_jax.tasks import Task, task_of
-from softaug_jax.tasks.protocol import Augmenter, Objective
+from softaug_jax.tasks.protocol import Augmenter, Objective, Recipe
 from softaug_jax.train import optim, state
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import TrainStep, train_step
+
+StatePredict = Callable[[TrainState, jax.Array], jax.Array]  # normalised images [B, H, W, C] -> [B, ...]
 
 
 class Parts(NamedTuple):
@@ -30,14 +33,42 @@ class Parts(NamedTuple):
     objective: Objective
     step: TrainStep
     initial_state: Callable[[], TrainState]
+    predict: StatePredict
+    features: StatePredict
 
 
 def build(config: Any, num_train: int | None = None) -> Parts:
     """Builds the parts; `num_train` is the number of training examples if it is not the full set's."""
-    about, task = info(config.dataset), task_of(config)
+    about = info(config.dataset)
     schedule = Schedule(num_train or about.num_train, config.batch_size, config.epochs)
-    model, chain, objective, constant_rate = task.build(config, about, schedule)
+    return assemble(config, about, schedule, task_of(config).build(config, about, schedule))
+
+
+def assemble(config: Any, about: DatasetInfo, schedule: Schedule, recipe: Recipe) -> Parts:
+    """The parts around a recipe."""
+    model, chain, objective, constant_rate, predict = recipe
     optimizer = optim.optimizer(config, schedule.total_steps, constant_rate)
     step = train_step(model, chain, objective, optimizer)
     initial_state = partial(state.create, model, optimizer, objective.initial_memory, config.seed)
-    return Parts(about, task, schedule, model, chain, optimizer, objective, step, initial_state)
+    predict = predict or (lambda state, images: model.predict(state.params, state.batch_stats, images))
+    return Parts(
+        about,
+        task_of(config),
+        schedule,
+        model,
+        chain,
+        optimizer,
+        objective,
+        step,
+        initial_state,
+        predict,
+        _features(model),
+    )
+
+
+def _features(model: Model) -> StatePredict:
+    def features(state: TrainState, images: jax.Array) -> jax.Array:
+        assert model.features is not None  # every model of softaug_jax.models has them
+        return model.features(state.params, state.batch_stats, images)
+
+    return features

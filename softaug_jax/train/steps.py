@@ -63,7 +63,11 @@ def train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         memory = objective.remember(state.memory, outputs, labels, state.step)
-        means = {"loss": loss, **objective.measure(outputs, labels, seen), "weight": jnp.mean(softened.weights)}
+        means = {
+            "loss": loss,
+            **objective.measure(outputs, labels, seen, state.memory),
+            "weight": jnp.mean(softened.weights),
+        }
         count = jnp.float32(labels.shape[0])
         sums = StepSums(
             totals={name: mean * count for name, mean in means.items()},

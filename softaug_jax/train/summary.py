@@ -49,6 +49,13 @@ def summarize(config: Any, figures: dict[str, Any], **measured: Any) -> dict[str
         "epochs": config.epochs,
         **measured,
         **figures,
+        **provenance(),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """With what figures are measured now: devices, versions, commit, command and date."""
+    return {
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
         "versions": versions(),

@@ -48,6 +48,8 @@ def validate(config: Any, num_devices: int) -> None:
 
 
 def _validate(config: Any, num_devices: int) -> None:
+    if "runs" in config:
+        raise UsageError(f"The config {config.name} tests finished runs and describes none: main.py is what takes it.")
     task = task_of(config)
     rules = task.rules
     for field, choices in {**CHOICES, **rules.choices}.items():

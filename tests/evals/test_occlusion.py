@@ -81,7 +81,8 @@ def one_bright_pixel():
 def test_the_error_is_how_often_the_square_covers_the_pixel(one_bright_pixel):
     images, labels = one_bright_pixel
     results = evaluate(images, labels, 64, shares=(0.0, 0.4, 1.0), fill=(0.0,), draws=2, seed=5)
-    assert list(results) == ["occlusion/top1_error@0%", "occlusion/top1_error@40%", "occlusion/top1_error@100%"]
+    means = [name for name in results if "std" not in name]
+    assert means == ["occlusion/top1_error@0%", "occlusion/top1_error@40%", "occlusion/top1_error@100%"]
     corners = [square_corners(np.arange(200), seed=5, draw=draw, side=5, size=(8, 8)) for draw in (0, 1)]
     covered = np.mean([(np.asarray(c) == 0).all(1) for c in corners])
     assert 0 < covered < 0.2
@@ -114,3 +115,42 @@ def test_static_mistakes_are_named(kwargs, message):
         Occlusion(brightest, [], fill=0.0, **kwargs)
     with pytest.raises(ValueError, match="side = 9"):
         square_corners(np.arange(2), seed=0, draw=0, side=9, size=(8, 8))
+
+
+def test_the_spread_is_that_of_the_draws_errors(one_bright_pixel):
+    images, labels = one_bright_pixel
+    results = evaluate(images, labels, 64, shares=(0.0, 0.4), fill=0.0, draws=4, seed=2)
+    errors = []
+    for draw in range(4):
+        corners = np.asarray(square_corners(np.arange(200), seed=2, draw=draw, side=5, size=(8, 8)))
+        errors.append((corners == 0).all(1).mean())
+    assert list(results) == [f"occlusion/top1_error{kind}@{share}" for share in ("0%", "40%") for kind in ("", "_std")]
+    assert results["occlusion/top1_error@40%"] == pytest.approx(np.mean(errors))
+    assert results["occlusion/top1_error_std@40%"] == pytest.approx(np.std(errors, ddof=1)) and np.std(errors) > 0
+    assert results["occlusion/top1_error_std@0%"] == 0
+
+
+def test_noise_is_uniform_and_independent_and_only_in_the_square():
+    images = np.full((64, 16, 16, 3), 300, np.float32)  # no pixel of the noise is so bright
+    batch = {"image": images, "index": np.arange(64, dtype=np.int32)}
+    occlusion = Occlusion(brightest, [], fill="noise", seed=1)
+    shown = [np.asarray(occlusion.occluded(batch, 0.4, draw)) for draw in (0, 1)]
+    corners = np.asarray(square_corners(np.arange(64), seed=1, draw=0, side=10, size=(16, 16)))
+    for image, (y, x) in zip(shown[0], corners, strict=True):
+        covered = np.zeros((16, 16), bool)
+        covered[y : y + 10, x : x + 10] = True
+        np.testing.assert_array_equal((image < 300).all(-1), covered)
+        np.testing.assert_array_equal((image == 300).all(-1), ~covered)
+    values = shown[0][shown[0] < 300]
+    assert set(values) == set(range(256))
+    assert len(values) == 64 * 100 * 3
+    expected = len(values) / 256
+    chi_square = ((np.bincount(values.astype(int), minlength=256) - expected) ** 2 / expected).sum()
+    assert 150 < chi_square < 370  # 255 degrees of freedom: mean 255, standard deviation 23
+    by_channel = values.reshape(-1, 3)
+    assert np.abs(np.corrcoef(by_channel.T) - np.eye(3)).max() < 0.06
+    again = np.asarray(occlusion.occluded({"image": images[5:9], "index": batch["index"][5:9]}, 0.4))
+    np.testing.assert_array_equal(again, shown[0][5:9])
+    assert (shown[0] != shown[1]).any((1, 2, 3)).all()
+    with pytest.raises(ValueError, match="fill = 'red' is unknown. Choose from noise"):
+        Occlusion(brightest, [], fill="red")

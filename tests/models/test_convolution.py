@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from softaug_jax.models import layers
-from softaug_jax.models.convolution import convolve
+from softaug_jax.models.convolution import Linear, convolve
 
 GEOMETRY = dict(window_strides=(2, 2), padding=((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -95,3 +95,16 @@ def test_the_layers_result_has_its_dtype_with_the_bias_added_in_float32():
     ours.bias.set_value(jnp.full(1, 2**-8 + 2**-12))  # more than half of 1's last place in bfloat16
     y = ours(jnp.ones((1, 1, 1, 1)))
     assert (y.dtype, float(y[0, 0, 0, 0])) == (jnp.bfloat16, 1 + 2**-7)
+
+
+def test_a_linear_layers_gradient_is_float32_and_was_never_rounded_to_bfloat16(rng):
+    short = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.bfloat16)
+    x, gradient = short(8, 5), short(8, 3)
+    layer = Linear(5, 3, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(layer)
+    y, pullback = jax.vjp(lambda state: nnx.merge(graph, state)(x), state)
+    (grads,) = pullback(gradient)
+    expected = np.asarray(x, np.float64).T @ np.asarray(gradient, np.float64)
+    assert y.dtype == jnp.bfloat16 and grads["kernel"][...].dtype == jnp.float32
+    np.testing.assert_allclose(grads["kernel"][...], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(y.astype(jnp.float32), nnx.Linear.__call__(layer, x).astype(jnp.float32))

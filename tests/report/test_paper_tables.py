@@ -207,7 +207,7 @@ def test_the_command_prints_and_writes_it(runs, tmp_path, capsys):
 
 def test_a_wrong_command_is_one_line_and_code_2(runs, monkeypatch, capsys):
     for argv, said in (
-        (["--table=table3"], "Choose from table1, table2, table4, barlow_twins, extras."),
+        (["--table=table5"], "Choose from table1, table2, table3, table4, barlow_twins, extras."),
         (["--table=table1", "--dataset=digits"], "Choose from cifar100, cifar10."),
         (["--model=resnet18"], "--model=resnet18 is for --table: add that"),
     ):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from softaug_jax.train.workdir import Workdir
 from tests.train.helpers import ROOT, config, main
@@ -72,6 +73,29 @@ def test_a_signal_to_one_stops_both_at_one_step_and_a_death_ends_the_other(tmp_p
     assert code == 1
     assert f"going on at step {step}" in out
     assert err.splitlines()[-1].startswith(f"error: process 1 ({socket.gethostname()}) died or can't be reached"), err
+
+
+@pytest.mark.slow
+def test_both_go_back_to_the_checkpoint_before_one_that_is_damaged(tmp_path):
+    run = tmp_path / "run"
+    options = ("--config=configs/digits_sa.py:epochs=3,model=resnet8", f"--workdir={run}")
+    with pod(*options) as processes:
+        assert [code for code, _, _ in finish(processes)] == [0, 0]
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").unlink()
+    steps = sorted(int(path.name) for path in (run / "checkpoints").iterdir())
+    data = max((run / "checkpoints" / str(steps[-1]) / "state").rglob("*"), key=lambda path: path.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 255
+    data.write_bytes(content)
+    with pod(*options) as processes:
+        (code, out, err), (other_code, _, other_err) = finish(processes)
+    assert (code, other_code) == (0, 0), err + other_err
+    assert f"checkpoints/{steps[-1]} is damaged" in err and f"went back to step {steps[-2]}" in err
+    assert "is damaged" not in other_err, "it is said once"
+    assert f"going on at step {steps[-2]}" in out
+    again = json.loads((run / "summary.json").read_text())
+    assert all(again[name] == summary[name] for name in ("top1_error", "nll", "ece"))
 
 
 def test_processes_that_differ_say_what_and_end(tmp_path):

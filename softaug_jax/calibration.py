@@ -1,0 +1,155 @@
+"""Calibration beyond Eq. 8: class by class, over bins of equal mass, and by one temperature fitted afterwards."""
+
+from __future__ import annotations
+
+from math import log
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from softaug_jax.checks import check_count, check_scalar
+from softaug_jax.metrics import check_scores, float_mask, right_closed_bins
+from softaug_jax.numerics import as_float
+
+TEMPERATURES = (0.01, 100.0)  # between which one is looked for
+HALVINGS = 48  # of an interval of log temperatures, 9.2 wide: more than float32 can tell apart
+
+
+def classwise_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, *, num_bins: int = 10, mask: ArrayLike | None = None
+) -> jax.Array:
+    r"""Calibration error of every class's probability, not only of the largest.
+
+    .. math:: \frac{1}{N} \sum_{c=1}^{N} \sum_{m=1}^{M} \frac{|B_{m,c}|}{n} |acc(B_{m,c}) - conf(B_{m,c})|
+
+    (Kull et al., arXiv:1910.12656, classwise ECE; Nixon et al., arXiv:1904.01685, static calibration error). B_{m,c}
+    holds the examples by their probability of class c, acc is the share of them that are of class c, and conf their
+    mean probability of it. Bins are those of Eq. 8: equal, closed on the right. A class without examples counts too.
+
+    Args:
+      probabilities: [n, N], rows summing to 1.
+      labels: true classes, int [n].
+      num_bins: M, at least 1.
+      mask: which examples count, bool or 0/1 [n]; None means all.
+
+    Returns:
+      A scalar in [0, 1], float32; 0 without examples. With many classes it is small: most probabilities are near 0.
+
+    Raises:
+      ValueError: if num_bins < 1 or the shapes do not match.
+
+    >>> p = jnp.array([[0.75, 0.25], [0.75, 0.25]])
+    >>> print(classwise_calibration_error(p, jnp.array([0, 1])))
+    0.25
+    """
+    check_count("num_bins", num_bins, at_least=1)
+    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
+    check_scores("probabilities", probabilities, labels)
+    counted = float_mask(mask, labels) > 0
+
+    def gap(name: jax.Array, confidence: jax.Array) -> jax.Array:
+        excess = jnp.where(counted, (labels == name).astype(jnp.float32) - confidence, 0.0)
+        return _summed_gaps(excess, right_closed_bins(confidence, num_bins), num_bins)
+
+    num_classes = probabilities.shape[-1]
+    # One class after the other: a thousand classes' bins at once would not fit into memory.
+    gaps = jax.lax.map(lambda of_class: gap(*of_class), (jnp.arange(num_classes), probabilities.T))
+    return jnp.mean(gaps) / jnp.maximum(jnp.sum(counted), 1)
+
+
+def adaptive_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, *, num_bins: int = 10, mask: ArrayLike | None = None
+) -> jax.Array:
+    r"""Calibration error of the largest probability over bins that hold equally many examples.
+
+    It is Eq. 8 over the equal-mass bins of Nguyen and O'Connor (arXiv:1508.05154), of the top label only; the "adaptive
+    calibration error" of Nixon et al. (arXiv:1904.01685) takes every class's probability instead. Of n examples sorted
+    by confidence, the i-th (from 0) is in bin floor(i M / n): bins differ by one example at most, and with n < M some
+    are empty. Examples of one confidence that a bin's edge divides are divided evenly: each counts as right by the
+    share of them that are. So the order of the examples changes nothing.
+
+    Args, returns and errors: those of `metrics.expected_calibration_error`.
+
+    >>> p = jnp.array([[0.75, 0.25], [0.75, 0.25]])
+    >>> print(adaptive_calibration_error(p, jnp.array([0, 1]), num_bins=2))
+    0.25
+    """
+    check_count("num_bins", num_bins, at_least=1)
+    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
+    check_scores("probabilities", probabilities, labels)
+    counted = float_mask(mask, labels) > 0
+    confidence = jnp.where(counted, jnp.max(probabilities, -1), jnp.inf)  # what does not count is sorted to the end
+    order = jnp.argsort(confidence)
+    confidence, counted = confidence[order], counted[order]
+    correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)[order]
+    places, total = jnp.arange(len(order)), jnp.sum(counted)
+    ties = jnp.cumsum(jnp.diff(confidence, prepend=confidence[:1]) != 0)  # numbers each confidence that occurs
+    sums = lambda values: jax.ops.segment_sum(values, ties, len(order), indices_are_sorted=True)
+    correct = (sums(correct) / jnp.maximum(sums(jnp.ones_like(correct)), 1.0))[ties]
+    excess = jnp.where(counted, correct - confidence, 0.0)
+    bins = jnp.minimum(places * num_bins // jnp.maximum(total, 1), num_bins - 1)
+    return _summed_gaps(excess, bins, num_bins) / jnp.maximum(total, 1)
+
+
+def fit_temperature(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bounds: tuple[float, float] = TEMPERATURES,
+) -> jax.Array:
+    r"""The temperature T > 0 by which softmax(logits / T) has the smallest negative log likelihood.
+
+    (Guo et al., arXiv:1706.04599, section 4.2.) That is convex in 1 / T, so its slope there,
+
+    .. math:: \frac{1}{n} \sum_i \sum_c p_{ic}(T) z_{ic} - z_{i y_i},
+
+    changes its sign once at most, and the place is found by halving an interval of log T. Where the best temperature is
+    none (every example is right: T = 0; or the logits are worse than chance: no finite T), a bound is returned. Logits
+    that differ nowhere have no slope, and every T is as good: 1 is returned.
+
+    Args:
+      logits: [n, N]; log probabilities serve as well.
+      labels: true classes, int [n]. They must not be those of the examples that the temperature is then measured on.
+      mask: which examples count, bool or 0/1 [n]; None means all.
+      bounds: the smallest and the largest temperature.
+
+    Returns:
+      A scalar within the bounds, float32.
+
+    Raises:
+      ValueError: if the bounds are not 0 < smallest < largest, or the shapes do not match.
+
+    >>> print(fit_temperature(jnp.log(jnp.array([[0.9, 0.1]] * 4)), jnp.array([0, 0, 0, 1])).round(3))  # 0.75 is right
+    2.0
+    """
+    smallest, largest = bounds
+    check_scalar("bounds[0]", smallest, above=0)
+    check_scalar("bounds[1]", largest, above=smallest)
+    logits, labels = as_float(logits), jnp.asarray(labels)
+    check_scores("logits", logits, labels)
+    weights = float_mask(mask, labels)
+    logits = logits - jnp.max(logits, -1, keepdims=True)
+    true = jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
+
+    def slope(log_temperature: jax.Array) -> jax.Array:
+        mean = jnp.sum(jax.nn.softmax(logits * jnp.exp(-log_temperature)) * logits, -1)
+        return jnp.sum(jnp.where(weights > 0, mean - true, 0.0))
+
+    def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = interval
+        middle = (low + high) / 2
+        is_higher = slope(middle) > 0  # the likelihood falls with 1 / T: a larger T is better
+        return jnp.where(is_higher, middle, low), jnp.where(is_higher, high, middle)
+
+    interval = jnp.float32(log(smallest)), jnp.float32(log(largest))
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, interval)
+    has_slope = jnp.any((weights > 0) & (jnp.min(logits, -1) < 0))
+    return jnp.clip(jnp.where(has_slope, jnp.exp((low + high) / 2), 1.0), np.float32(smallest), np.float32(largest))
+
+
+def _summed_gaps(excess: jax.Array, bins: jax.Array, num_bins: int) -> jax.Array:
+    """The sum over bins of |sum of excess|; an example's excess is its correctness less its confidence."""
+    return jnp.sum(jnp.abs(jax.ops.segment_sum(excess, bins, num_bins)))

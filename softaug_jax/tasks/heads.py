@@ -1,0 +1,129 @@
+"""From `config.model.head` to a classifier's network, objective and predictions: linear, SNGP's or DUQ's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+
+from softaug_jax import models
+from softaug_jax.checks import UsageError, check_count, check_scalar
+from softaug_jax.data.info import DatasetInfo
+from softaug_jax.data.schedule import Schedule
+from softaug_jax.models import duq
+from softaug_jax.models.gaussian_process import GaussianProcess, Options
+from softaug_jax.models.spectral_norm import spectral_norms
+from softaug_jax.tasks.class_objective import ClassObjective
+from softaug_jax.tasks.duq_objective import DuqObjective
+from softaug_jax.tasks.protocol import Augmenter, Recipe
+
+HEADS = ("linear", "sngp", "duq")
+
+
+def recipe(config: Any, about: DatasetInfo, schedule: Schedule, chain: Augmenter) -> Recipe:
+    """The network that the config names, with its head, and what trains and predicts with it."""
+    if config.model.head == "duq":
+        network = _network(config, about, schedule, train_call=duq.train_call)
+        return _duq_recipe(network, chain, DuqObjective(config, about.num_classes, schedule))
+    network = _network(config, about, schedule)
+    return Recipe(network, chain, ClassObjective(config, about.num_classes, schedule))
+
+
+def _network(config: Any, about: DatasetInfo, schedule: Schedule, **options: Any) -> models.Model:
+    image_shape = (*about.image_size, about.channels)
+
+    def change(network: Any, rngs: Any) -> Any:
+        network = spectral_norms(network, config.model.spectral_bound, image_shape=image_shape, rngs=rngs)
+        channels = network.classifier.in_features
+        if config.model.head == "sngp":
+            network.classifier = GaussianProcess(
+                channels,
+                about.num_classes,
+                num_train=schedule.num_train,
+                options=Options(**config.sngp),
+                rngs=rngs,
+            )
+        elif config.model.head == "duq":
+            network.classifier = duq.Embeddings(channels, about.num_classes, config.duq.embedding_dim, rngs=rngs)
+        return network
+
+    return models.create(
+        config.model.name,
+        num_classes=about.num_classes,
+        channels=about.channels,
+        dtype=config.model.dtype,
+        stem=config.model.stem,
+        norm_group=config.model.norm_group,
+        sensitive="ddu" in config and config.ddu.sensitive,
+        change=change,
+        **options,
+    )
+
+
+def _duq_recipe(network: models.Model, chain: Augmenter, objective: DuqObjective) -> Recipe:
+    def predict(state: Any, images: jax.Array) -> jax.Array:
+        embeddings = network.predict(state.params, state.batch_stats, images)
+        return objective.logits(embeddings, state.memory)
+
+    return Recipe(network, chain, objective, predict=predict)
+
+
+def check(config: Any) -> None:
+    """Raises ValueError for a head without its fields, or with what it does not take."""
+    head = config.model.head
+    if head != "linear" and head not in config:
+        raise UsageError(
+            f"config.model.head = {head!r} needs the fields of config.{head}. Start from a config with method={head}, "
+            f"as in --config=configs/cifar10_sa.py:method={head}."
+        )
+    if head == "sngp":
+        _check_fields("sngp", config.sngp, _SNGP)
+    if head == "duq":
+        _check_fields("duq", config.duq, _DUQ)
+        _check_duq(config)
+
+
+def _check_duq(config: Any) -> None:
+    """DUQ has a loss of its own, and a centroid of each image's one class."""
+    for field, value, needed in (
+        ("augment.mix", config.augment.mix, "none"),
+        ("loss.focal_gamma", config.loss.focal_gamma, 0),
+        ("loss.online_smoothing", config.loss.online_smoothing, 0),
+        ("loss.weighting", config.loss.weighting, "per_example"),
+        ("loss.normalize_weights", config.loss.normalize_weights, False),
+    ):
+        if value != needed:
+            raise UsageError(f"config.{field} = {value!r} does not go with DUQ. Use --config.{field}={needed}.")
+
+
+_above_zero, _fraction = partial(check_scalar, above=0), partial(check_scalar, at_least=0, at_most=1)
+_at_least_one, _not_negative = partial(check_count, at_least=1), partial(check_scalar, at_least=0)
+_Checks = Mapping[str, Callable[[str, Any], Any]]
+_SNGP: _Checks = {
+    "num_features": _at_least_one,
+    "amplitude": _above_zero,
+    "length_scale": _above_zero,
+    "ridge": _above_zero,
+    "momentum": _fraction,
+    "mean_field": _not_negative,
+}
+_DUQ: _Checks = {
+    "embedding_dim": _at_least_one,
+    "length_scale": _above_zero,
+    "momentum": _fraction,
+    "gradient_penalty": _not_negative,
+}
+
+
+def _check_fields(name: str, fields: Any, checks: _Checks) -> None:
+    for field, check_field in checks.items():
+        check_field(f"config.{name}.{field}", fields[field])
+
+
+def describe(config: Any) -> str | None:
+    """The network's part of the method in a few words, or None where it is as ever."""
+    words = {"sngp": "SNGP", "duq": "DUQ"}.get(config.model.head, "DDU" if "ddu" in config else "")
+    bound = f"spectral norm {config.model.spectral_bound:g}" if config.model.spectral_bound else ""
+    return ", ".join(filter(None, (words, bound))) or None
