@@ -37,7 +37,7 @@ def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array
     labels = batch["label"]
     targets, weights = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
     confidence = jnp.take_along_axis(targets, labels[:, None], axis=1)[:, 0]
-    names = [parts.info.class_names[label] for label in np.asarray(labels)]
+    names = [parts.info.class_name(label) for label in np.asarray(labels)]
     captions = [
         f"{name}\nv {v:.2f}  p {t:.2f}  w {w:.2f}"
         for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, weights)), strict=True)

@@ -61,7 +61,7 @@ def train_batches(
     Raises:
       ValueError: if an argument is out of range, or a member is called "image" or "label".
     """
-    _check(arrays, chain, batch_size, start_step, process_index, process_count)
+    check_stream(arrays, chain, batch_size, start_step, process_index, process_count)
     tf = tensorflow()
     images = tf.constant(arrays.images)
     labels = tf.constant(arrays.labels, tf.int32)
@@ -72,11 +72,11 @@ def train_batches(
 
     def batch_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(begin, begin + part, dtype=tf.int64)
-        indices = _example_indices(tf, positions, len(arrays.labels), seed, shuffle_rounds)
+        indices = example_indices(tf, positions, len(arrays.labels), seed, shuffle_rounds)
         batch = {"image": tf.gather(images, indices), "label": tf.gather(labels, indices)}
         for name, transform in drawn:
             # Drawn for the global batch and sliced, so that the draws are the same for any number of processes.
-            draws = SAMPLERS[type(transform)](tf, transform, _draw_seed(tf, seed, name, step), batch_size, size)
+            draws = SAMPLERS[type(transform)](tf, transform, draw_seed(tf, seed, name, step), batch_size, size)
             batch[name] = draws[begin : begin + part]
         return batch
 
@@ -85,7 +85,7 @@ def train_batches(
     return dataset.with_options(_options(tf, num_threads)).as_numpy_iterator()
 
 
-def _check(
+def check_stream(
     arrays: Arrays, chain: Chain | Pair, batch_size: int, start_step: int, process_index: int, process_count: int
 ) -> None:
     check_scalar("batch_size", batch_size, at_least=1)
@@ -111,7 +111,7 @@ def _options(tf: Any, num_threads: int) -> Any:
     return options
 
 
-def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int) -> Any:
+def example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int) -> Any:
     """Which examples are at these positions of the training stream, int64 [b]."""
     # The operation takes the low 31 bits of each of its three seeds, so the run's is hashed into two of them. Seeds
     # of two elements are not enough: the shuffle of (seed, epoch) is close to that of (seed, epoch + 1).
@@ -125,7 +125,7 @@ def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int
     )
 
 
-def _draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
+def draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
     """The seed of one member's draws at one step, int64 [2]: the run's seed, and the name's checksum with the step."""
     stream = np.uint64(zlib.crc32(name.encode()) << 32).astype(np.int64)
     run = np.uint64(seed & LOW_64_BITS).astype(np.int64)
