@@ -7,66 +7,24 @@ and resizing run outside Python's global lock.
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
-from softaug_jax.augment import Chain, Flip, Pair
+from softaug_jax.augment import Chain, Flip, Member, Pair
 from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.data.decode import Box, UnreadableImage, cut, evaluation_box, read_header
+from softaug_jax.data.image_filling import Job, Unreadable, default_threads, filled
 from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.prefetch import to_device
 from softaug_jax.data.tf_import import tensorflow
 from softaug_jax.data.tfdata import SAMPLERS, check_stream, draw_seed, example_indices
 from softaug_jax.data.windows import WINDOWS, window_of
 
-PREFETCH_BATCHES = 3
 SHUFFLE_ROUNDS = 8
 UNREADABLE_IN_A_ROW = 100  # so many are no accident
-
-
-def default_threads() -> int:
-    """One for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Job(NamedTuple):
-    """A batch that is being filled, and what fills its i-th example."""
-
-    batch: dict[str, np.ndarray]
-    fill: Callable[[int], None]
-
-
-class Unreadable:
-    """Counts the files that can't be read, and names each once on stderr."""
-
-    def __init__(self, images: ImageSet, skip: bool):
-        self._images, self._skip = images, skip
-        self._seen: set[int] = set()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def note(self, index: int, reason: BaseException) -> None:
-        """Takes notice of a file, or raises UsageError if none may be skipped."""
-        if not self._skip:
-            raise UsageError(
-                f"{self._images.name(index)} can't be read ({reason}). Replace the file, or let such files be skipped."
-            ) from reason
-        with self._lock:
-            if index in self._seen:
-                return
-            self._seen.add(index)
-            count = len(self._seen)
-        print(f"skipped {self._images.name(index)}: {reason} ({count:,} unreadable so far)", file=sys.stderr, flush=True)
 
 
 def train_batches(
@@ -111,74 +69,89 @@ def train_batches(
     """
     check_stream(images, chain, batch_size, start_step, process_index, process_count)
     check_scalar("size_px", size_px, at_least=1)
-    stream = _Stream(images, chain, seed, batch_size, size_px, Unreadable(images, skip_unreadable))
+    draws_at = _drawing(chain, len(images), seed, batch_size, size_px)
+    unreadable = Unreadable(images, skip_unreadable)
     part = batch_size // process_count
     positions = slice(process_index * part, (process_index + 1) * part)
 
     def jobs() -> Iterator[Job]:
         step = start_step
         while True:
-            yield stream.job(step, positions)
+            yield _Part(images, chain, size_px, unreadable, step, draws_at(np.int64(step)), positions).job()
             step += 1
 
     return filled(jobs(), default_threads() if num_threads is None else num_threads)
 
 
-class _Stream:
-    """Which images a step takes, and what is drawn for them."""
+class _Part:
+    """A process's part of one step's batch, and how each of its examples is filled in."""
 
     def __init__(
-        self, images: ImageSet, chain: Chain | Pair, seed: int, batch_size: int, size_px: int, unreadable: Unreadable
+        self,
+        images: ImageSet,
+        chain: Chain | Pair,
+        size_px: int,
+        unreadable: Unreadable,
+        step: int,
+        draws: dict[str, Any],
+        positions: slice,
     ):
-        self._images, self._unreadable, self._size_px = images, unreadable, size_px
-        self._window = window_of(chain)
-        self._flips = [member for member in chain.members if type(member.transform) is Flip]
-        self._draws_at = _drawing(chain, len(images), seed, batch_size, size_px)
-
-    def job(self, step: int, positions: slice) -> Job:
-        """The part of a step's batch that lies at these positions."""
-        draws = {name: values.numpy()[positions] for name, values in self._draws_at(np.int64(step)).items()}
-        examples, window = draws.pop("example"), draws.pop("window", None)
-        batch = {
-            "image": np.empty((len(examples), self._size_px, self._size_px, 3), np.uint8),
-            "label": np.empty(len(examples), np.int32),
-            **draws,
+        self._images, self._size_px, self._unreadable = images, size_px, unreadable
+        self._window, self._step = window_of(chain), step
+        self._examples = draws["example"].numpy()[positions]
+        self._numbers = draws["window"].numpy()[positions]
+        members = {name: values.numpy()[positions] for name, values in draws["members"].items()}
+        count = len(self._examples)
+        self._flipped = np.zeros(count, bool)
+        for member in chain.members:
+            if type(member.transform) is Flip and self._is_on(member):
+                self._flipped ^= members[member.name]
+        self._batch = {
+            "image": np.empty((count, size_px, size_px, 3), np.uint8),
+            "label": np.empty(count, np.int32),
+            **members,
         }
-        is_on = lambda member: member.until_step is None or step < member.until_step
-        flipped = np.zeros(len(examples), bool)
-        for member in self._flips:
-            flipped ^= draws[member.name] & is_on(member)
         if self._window is not None:
-            batch[self._window.name] = np.empty((len(examples), 4), np.float32)
+            self._batch[self._window.name] = np.empty((count, 4), np.float32)
 
-        def box_of(i: int, height: int, width: int) -> Box:
-            box = evaluation_box(height, width, size_px=self._size_px, resize_px=_resize_px(self._size_px))
-            if self._window is None:
-                return box
-            if is_on(self._window):
-                box = WINDOWS[type(self._window.transform)].box(self._window.transform, window[i], height, width)
-            batch[self._window.name][i] = box
-            y0, x0, y1, x1 = (float(edge) for edge in batch[self._window.name][i])  # as the device will see it
-            return (y0, 1 - x1, y1, 1 - x0) if flipped[i] else (y0, x0, y1, x1)
+    def job(self) -> Job:
+        return Job(self._batch, self._fill)
 
-        def fill(i: int) -> None:
-            index = int(examples[i])
-            for _ in range(min(UNREADABLE_IN_A_ROW, len(self._images))):
-                try:
-                    image = read_header(self._images.read(index))
-                    batch["image"][i] = cut(image, box_of(i, image.height, image.width), self._size_px)
-                except (UnreadableImage, OSError) as error:
-                    self._unreadable.note(index, error)
-                    index = (index + 1) % len(self._images)
-                else:
-                    batch["label"][i] = self._images.labels[index]
-                    return
-            raise UsageError(f"{self._images.name(index)} and those before it can't be read. Is the set damaged?")
+    def _is_on(self, member: Member) -> bool:
+        return member.until_step is None or self._step < member.until_step
 
-        return Job(batch, fill)
+    def _fill(self, i: int) -> None:
+        """Reads the i-th example, or the next one in the set that can be read."""
+        index = int(self._examples[i])
+        for _ in range(min(UNREADABLE_IN_A_ROW, len(self._images))):
+            try:
+                image = read_header(self._images.read(index))
+                self._batch["image"][i] = cut(image, self._box(i, image.height, image.width), self._size_px)
+            except (UnreadableImage, OSError) as error:
+                self._unreadable.note(index, error)
+                index = (index + 1) % len(self._images)
+            else:
+                self._batch["label"][i] = self._images.labels[index]
+                return
+        raise UsageError(f"{self._images.name(index)} and those before it can't be read. Is the set damaged?")
+
+    def _box(self, i: int, height: int, width: int) -> Box:
+        """What to cut out of the file for the i-th example; the batch gets it as it is after the flip."""
+        box = evaluation_box(height, width, size_px=self._size_px, resize_px=round(self._size_px * 256 / 224))
+        if self._window is None:
+            return box
+        if self._is_on(self._window):
+            transform = self._window.transform
+            box = WINDOWS[type(transform)].box(transform, self._numbers[i], height, width)
+        boxes = self._batch[self._window.name]
+        boxes[i] = box
+        y0, x0, y1, x1 = boxes[i].tolist()  # rounded to float32, as the device will have it
+        return (y0, 1 - x1, y1, 1 - x0) if self._flipped[i] else (y0, x0, y1, x1)
 
 
-def _drawing(chain: Chain | Pair, count: int, seed: int, batch_size: int, size_px: int) -> Callable[[np.int64], Any]:
+def _drawing(
+    chain: Chain | Pair, count: int, seed: int, batch_size: int, size_px: int
+) -> Callable[[np.int64], dict[str, Any]]:
     """A function of the step: which examples the global batch takes, and the draws for them."""
     tf = tensorflow()
     window = window_of(chain)
@@ -186,21 +159,21 @@ def _drawing(chain: Chain | Pair, count: int, seed: int, batch_size: int, size_p
 
     def draws_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        fields = {"example": example_indices(tf, positions, count, seed, SHUFFLE_ROUNDS)}
-        for name, transform in drawn:
-            seed_of_step = draw_seed(tf, seed, name, step)
-            fields[name] = SAMPLERS[type(transform)](tf, transform, seed_of_step, batch_size, (size_px, size_px))
+        seed_of = lambda name: draw_seed(tf, seed, name, step)
+        numbers = tf.zeros((batch_size, 0))
         if window is not None:
             sample = WINDOWS[type(window.transform)].sample
-            fields["window"] = sample(tf, window.transform, draw_seed(tf, seed, window.name, step), batch_size)
-        return fields
+            numbers = sample(tf, window.transform, seed_of(window.name), batch_size)
+        return {
+            "example": example_indices(tf, positions, count, seed, SHUFFLE_ROUNDS),
+            "window": numbers,
+            "members": {
+                name: SAMPLERS[type(transform)](tf, transform, seed_of(name), batch_size, (size_px, size_px))
+                for name, transform in drawn
+            },
+        }
 
     return tf.function(draws_at, input_signature=[tf.TensorSpec((), tf.int64)])
-
-
-def _resize_px(size_px: int) -> int:
-    """The shorter edge of which evaluation cuts `size_px`: 256 for 224."""
-    return round(size_px * 256 / 224)
 
 
 class EvalImages:
@@ -260,26 +233,3 @@ class EvalImages:
                 batch["mask"][i] = False
 
         return Job(batch, fill)
-
-
-def filled(jobs: Iterable[Job], num_threads: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yields the jobs' batches in order, while threads fill the next ones."""
-    check_scalar("num_threads", num_threads, at_least=1)
-    waiting: deque[tuple[Job, list[Future[None]]]] = deque()
-
-    def finish() -> dict[str, np.ndarray]:
-        job, tasks = waiting.popleft()
-        for task in tasks:
-            task.result()
-        return job.batch
-
-    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
-    try:
-        for job in jobs:
-            waiting.append((job, [pool.submit(job.fill, i) for i in range(len(job.batch["label"]))]))
-            if len(waiting) > PREFETCH_BATCHES:
-                yield finish()
-        while waiting:
-            yield finish()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -13,6 +13,8 @@ from softaug_jax.augment.resized_crop import TRIES, ResizedCrop
 from softaug_jax.checks import UsageError
 from softaug_jax.data.decode import Box
 
+SMALLEST_SIDE = 1e-3  # of the longer edge: the truncated normal may come so near to 0 that single precision sees none
+
 
 class Sampler(NamedTuple):
     """How one kind of window is drawn. The numbers do not depend on the images' sizes, which are known only later."""
@@ -39,14 +41,10 @@ def _sample_soft(tf: Any, window: SoftWindow, seed: Any, batch: int) -> Any:
 
 def _soft_box(window: SoftWindow, numbers: np.ndarray, height: int, width: int) -> Box:
     longer = max(height, width)
-    ty, tx, sy, sx = (float(number) for number in numbers)
-    edge = lambda shift, side, length: 0.5 + (shift + side / 2) * longer / length
-    return (
-        edge(ty, -1 - sy, height),
-        edge(tx, -1 - sx, width),
-        edge(ty, 1 + sy, height),
-        edge(tx, 1 + sx, width),
-    )
+    ty, tx, sy, sx = numbers.tolist()
+    tall, wide = max(1 + sy, SMALLEST_SIDE), max(1 + sx, SMALLEST_SIDE)
+    edge = lambda shift, length: 0.5 + shift * longer / length
+    return edge(ty - tall / 2, height), edge(tx - wide / 2, width), edge(ty + tall / 2, height), edge(tx + wide / 2, width)
 
 
 def _sample_hard(tf: Any, window: HardWindow, seed: Any, batch: int) -> Any:
