@@ -160,7 +160,12 @@ def _decode_window(image: Encoded, rows: Span, columns: Span) -> tuple[Image.Ima
         )
     except tf.errors.InvalidArgumentError:
         return _decode_whole(image), 0, 0, 1  # knows more kinds of files, or says what is wrong with this one
-    return Image.frombuffer("RGB", (right - left, bottom - top), memoryview(pixels), "raw", "RGB", 0, 1), top, left, ratio
+    return (
+        Image.frombuffer("RGB", (right - left, bottom - top), np.asarray(memoryview(pixels)), "raw", "RGB", 0, 1),
+        top,
+        left,
+        ratio,
+    )
 
 
 def _reach(span: Span, length_px: int, ratio: int) -> tuple[int, int]:

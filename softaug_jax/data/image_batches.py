@@ -23,7 +23,6 @@ from softaug_jax.data.tf_import import tensorflow
 from softaug_jax.data.tfdata import SAMPLERS, check_stream, draw_seed, example_indices
 from softaug_jax.data.windows import WINDOWS, window_of
 
-SHUFFLE_ROUNDS = 8
 UNREADABLE_IN_A_ROW = 100  # so many are no accident
 
 
@@ -165,7 +164,7 @@ def _drawing(
             sample = WINDOWS[type(window.transform)].sample
             numbers = sample(tf, window.transform, seed_of(window.name), batch_size)
         return {
-            "example": example_indices(tf, positions, count, seed, SHUFFLE_ROUNDS),
+            "example": example_indices(tf, positions, count, seed),
             "window": numbers,
             "members": {
                 name: SAMPLERS[type(transform)](tf, transform, seed_of(name), batch_size, (size_px, size_px))

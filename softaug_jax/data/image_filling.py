@@ -52,7 +52,9 @@ class Unreadable:
                 return
             self._seen.add(index)
             count = len(self._seen)
-        print(f"skipped {self._images.name(index)}: {reason} ({count:,} unreadable so far)", file=sys.stderr, flush=True)
+        print(
+            f"skipped {self._images.name(index)}: {reason} ({count:,} unreadable so far)", file=sys.stderr, flush=True
+        )
 
 
 def filled(jobs: Iterable[Job], num_threads: int) -> Iterator[dict[str, np.ndarray]]:

@@ -95,7 +95,9 @@ def class_folders(root: Path) -> list[str]:
         with os.scandir(root) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError as error:
-        raise UsageError(f"{root} can't be listed ({error.strerror}). It must hold one folder for each class.") from error
+        raise UsageError(
+            f"{root} can't be listed ({error.strerror}). It must hold one folder for each class."
+        ) from error
     if not all(name.isascii() and name.isdigit() for name in names):
         return sorted(names)
     if len({int(name) for name in names}) < len(names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from pathlib import Path
@@ -78,7 +79,11 @@ def open_set(
 
     directory = resolve_data_dir(data_dir)
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(directory)  # what is wrong with it shows here and not deep inside TFDS
         folder = _find_folder(name, split, directory)
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:  # no permission, a null byte
         raise UsageError(f"config.data.dir = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
     if folder is None:
@@ -93,7 +98,9 @@ def _find_folder(name: str, split: str, directory: Path) -> Path | None:
         published = sorted(path for path in directory.glob("imagenetv2-*") if path.is_dir())
         if len(published) > 1:
             listed = ", ".join(path.name for path in published)
-            raise UsageError(f"{directory} has several versions of ImageNet-V2 ({listed}). Name one in config.data.dir.")
+            raise UsageError(
+                f"{directory} has several versions of ImageNet-V2 ({listed}). Name one in config.data.dir."
+            )
         if published:
             return published[0]
         return None if _has_tfds(name, directory) or not _has_folders(directory) else directory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -58,10 +59,8 @@ def _folders(source: Path) -> list[Path]:
     name = f"{absolute.name}-{zlib.crc32(str(absolute).encode()):08x}"
     user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     candidates = [absolute.parent / ".softaug_jax" / absolute.name]
-    try:
+    with contextlib.suppress(RuntimeError):  # no home
         candidates.append(user.expanduser() / "softaug_jax" / name)
-    except RuntimeError:  # no home
-        pass
     return candidates
 
 

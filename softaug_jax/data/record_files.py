@@ -200,9 +200,8 @@ def open_prepared(name: str, split: str, directory: Path, num_classes: int, *, d
             with quiet():
                 builder.download_and_prepare()
         except Exception as error:  # network, checksum and disk errors have no common type
-            raise UsageError(
-                f"{_missing(name, directory)} It could not be downloaded ({one_line(error)}). {_remedy(name, directory)}"
-            ) from error
+            reason = f"It could not be downloaded ({one_line(error)})."
+            raise UsageError(f"{_missing(name, directory)} {reason} {_remedy(name, directory)}") from error
     about = builder.info
     if about.file_format is not None and about.file_format.value != "tfrecord":
         raise UsageError(
@@ -224,14 +223,16 @@ def _missing(name: str, directory: Path) -> str:
 def _remedy(name: str, directory: Path) -> str:
     if name == "imagenet":
         return (
-            "Name the folder that holds train/ and val/ with --config.data.dir=DIR; or get ILSVRC2012_img_train.tar and "
-            f"ILSVRC2012_img_val.tar from https://image-net.org (free, with an account), put them into "
+            "Name the folder that holds train/ and val/ with --config.data.dir=DIR; or get ILSVRC2012_img_train.tar "
+            "and ILSVRC2012_img_val.tar from https://image-net.org (free, with an account), put them into "
             f"{directory}/downloads/manual and have TensorFlow Datasets prepare them: "
-            f'python -c "import tensorflow_datasets as tfds; tfds.builder(\'imagenet2012\', '
+            f"python -c \"import tensorflow_datasets as tfds; tfds.builder('imagenet2012', "
             f"data_dir='{directory}').download_and_prepare()\""
         )
     home = {
         "imagenet_v2": "https://huggingface.co/datasets/vaishaal/ImageNetV2",
         "imagenette": "https://github.com/fastai/imagenette",
     }[name]
-    return f"Get it from {home} and unpack it there, or set --config.data.download=True to let TensorFlow Datasets do so."
+    return (
+        f"Get it from {home} and unpack it there, or set --config.data.download=True to let TensorFlow Datasets do so."
+    )

@@ -44,7 +44,12 @@ def _soft_box(window: SoftWindow, numbers: np.ndarray, height: int, width: int) 
     ty, tx, sy, sx = numbers.tolist()
     tall, wide = max(1 + sy, SMALLEST_SIDE), max(1 + sx, SMALLEST_SIDE)
     edge = lambda shift, length: 0.5 + shift * longer / length
-    return edge(ty - tall / 2, height), edge(tx - wide / 2, width), edge(ty + tall / 2, height), edge(tx + wide / 2, width)
+    return (
+        edge(ty - tall / 2, height),
+        edge(tx - wide / 2, width),
+        edge(ty + tall / 2, height),
+        edge(tx + wide / 2, width),
+    )
 
 
 def _sample_hard(tf: Any, window: HardWindow, seed: Any, batch: int) -> Any:

@@ -75,9 +75,7 @@ def test_large_images_are_shrunk_as_they_are_decoded(edges, ratio, monkeypatch, 
     tf = decode.tensorflow()
     seen = []
     real = tf.io.decode_and_crop_jpeg
-    monkeypatch.setattr(
-        tf.io, "decode_and_crop_jpeg", lambda *a, **o: (seen.append(o["ratio"]), real(*a, **o))[1]
-    )
+    monkeypatch.setattr(tf.io, "decode_and_crop_jpeg", lambda *a, **o: (seen.append(o["ratio"]), real(*a, **o))[1])
     data = encode(pixels(rng, *edges))
     ours = cut(read_header(data), WHOLE, SIZE)
     assert seen == [ratio]
