@@ -10,13 +10,14 @@ An augmentation says how much of the image it left visible; softening turns that
 >>> loss = sa.soft_cross_entropy(jnp.zeros((128, 10)), targets, weights).mean()
 """
 
-from softaug_jax.crops import box_iou, crop, crop_visibility, sample_offsets
+from softaug_jax.crops import box_iou, box_visibility, crop, crop_visibility, sample_boxes, sample_offsets
 from softaug_jax.losses import focal_loss, soft_cross_entropy
 from softaug_jax.metrics import calibration_bins, expected_calibration_error
 from softaug_jax.softening import confidence, pair_confidence, soft_targets, soften
 
 __all__ = [
     "box_iou",
+    "box_visibility",
     "calibration_bins",
     "confidence",
     "crop",
@@ -24,6 +25,7 @@ __all__ = [
     "expected_calibration_error",
     "focal_loss",
     "pair_confidence",
+    "sample_boxes",
     "sample_offsets",
     "soft_cross_entropy",
     "soft_targets",

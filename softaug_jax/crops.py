@@ -1,4 +1,4 @@
-"""Crops by an offset: drawing it, what it leaves visible, and the pixels (arXiv:2211.04625, section 4.1)."""
+"""Crops by an offset or a box: drawing it, what it leaves visible, the pixels (arXiv:2211.04625, section 4.1)."""
 
 from __future__ import annotations
 
@@ -108,6 +108,69 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     images, column_is_inside = _shift(images, offsets[..., 1], axis=images.ndim - 2)
     fill = jnp.broadcast_to(fill, images.shape)
     return jnp.where(row_is_inside & column_is_inside, images, fill)
+
+
+def sample_boxes(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    *,
+    size: tuple[ArrayLike, ArrayLike],
+    sigma: float = 0.3,
+) -> jax.Array:
+    """Draws the boxes of the soft crop-and-resize (arXiv:2211.04625, section 4.3.2, "the same sigma principle").
+
+    The paper leaves the details to an appendix that we do not have, so this is a reading of it: the box's centre lies
+    t ~ N(0, sigma L) from the image's, truncated to |t| < L, and its side is L s with s ~ N(1, sigma), truncated to
+    (0, 2); t and s are drawn for each axis, and L is the image's longer edge.
+
+    Args:
+      key: a JAX random key.
+      shape: how many, for example (batch,).
+      size: (H, W) of the images, in pixels; each a number, or an array that broadcasts to `shape`.
+      sigma: standard deviation of shift and side as a fraction of the longer edge, > 0.
+
+    Returns:
+      Boxes (y0, x0, y1, x1), float32 [*shape, 4], as fractions of the image's height and width; they may lie outside
+      [0, 1] in part or as a whole.
+
+    Raises:
+      ValueError: if sigma or an edge is not positive, or an edge does not broadcast to `shape`.
+
+    >>> sample_boxes(jax.random.key(0), (128,), size=(375, 500)).shape
+    (128, 4)
+    """
+    check_scalar("sigma", sigma, above=0)
+    for name, edge in zip(("height", "width"), size, strict=True):
+        check_scalar(name, edge, above=0)
+    edges = jnp.stack([jnp.broadcast_to(as_float(edge), shape) for edge in size], -1)
+    longer = jnp.max(edges, -1, keepdims=True)
+    shift_key, side_key = jax.random.split(key)
+    normal = lambda key, limit: sigma * jax.random.truncated_normal(key, -limit, limit, (*shape, 2))
+    shift = normal(shift_key, 1.0 / sigma) * longer
+    half = (1.0 + normal(side_key, 1.0 / sigma)) * longer / 2.0
+    return (0.5 + jnp.concatenate([shift - half, shift + half], -1) / jnp.concatenate([edges, edges], -1)).astype(
+        jnp.float32
+    )
+
+
+def box_visibility(boxes: ArrayLike) -> jax.Array:
+    """Share of an image's area that a box shows (arXiv:2211.04625, section 4.1, for the boxes of `sample_boxes`).
+
+    Args:
+      boxes: corners (y0, x0, y1, x1), [..., 4], as fractions of the image's height and width.
+
+    Returns:
+      Visibility [...], float, in [0, 1]; 0 where a box misses the image or is empty.
+
+    Raises:
+      ValueError: if the last axis is not 4.
+
+    >>> print(box_visibility(jnp.array([[0, 0, 1, 1], [-1, 0.5, 0.5, 2], [1.5, 0, 2, 1]])))
+    [1.   0.25 0.  ]
+    """
+    boxes = as_float(boxes)
+    check_last_axis("boxes", boxes, 4, "(y0, x0, y1, x1)")
+    return _area(jnp.clip(boxes, 0.0, 1.0))
 
 
 def box_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> jax.Array:

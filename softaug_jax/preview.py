@@ -37,7 +37,7 @@ def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array
     labels = batch["label"]
     softened = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
     confidence = jnp.take_along_axis(softened.targets, labels[:, None], axis=1)[:, 0]
-    names = [parts.info.class_names[label] for label in np.asarray(labels)]
+    names = [parts.info.class_name(label) for label in np.asarray(labels)]
     captions = [
         f"{name}\nv {v:.2f}  p {t:.2f}  w {w:.2f}"
         for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, softened.weights)), strict=True)
@@ -64,12 +64,12 @@ def _pixels(images: jax.Array, about: DatasetInfo) -> np.ndarray:
 
 def main(config: Any, out: str) -> None:
     """Builds just enough of the run to draw its first batch."""
-    from softaug_jax.data import sources
     from softaug_jax.train import feed, setup, sharding, state
+    from softaug_jax.train.evaluation import load
     from softaug_jax.train.validate import validate
 
     validate(config, jax.device_count())
-    train = sources.load(config.dataset, "train", config.data.dir, download=config.data.download)
+    train = load(config, "train")
     parts = setup.build(config, len(train.labels))
     source = feed.create(config, parts.step, parts.chain, train, parts.schedule, sharding.over())
     write_preview(Path(out), parts, source, state.base_key(config.seed))

@@ -10,6 +10,7 @@ from softaug_jax.augment.pair import Pair
 from softaug_jax.augment.policy import RandAugment, TrivialAugment
 from softaug_jax.augment.resized_crop import ResizedCrop
 from softaug_jax.augment.transform import Normalize, Transform
+from softaug_jax.augment.window import HardWindow, SoftWindow
 
 __all__ = [
     "Augmented",
@@ -20,6 +21,7 @@ __all__ = [
     "Flip",
     "Grayscale",
     "HardCrop",
+    "HardWindow",
     "Member",
     "Mixup",
     "Normalize",
@@ -28,6 +30,7 @@ __all__ = [
     "RandomErasing",
     "ResizedCrop",
     "SoftCrop",
+    "SoftWindow",
     "Transform",
     "TrivialAugment",
 ]

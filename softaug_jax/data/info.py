@@ -16,11 +16,16 @@ class DatasetInfo(NamedTuple):
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # empty if they are not kept here
     num_train: int
     num_test: int
     flip: bool  # whether a mirrored image is still of its class; a mirrored digit is not
     url: str = ""  # home page of its archive; empty if the set comes with a package
+    encoded: bool = False  # image files of any size (data/image_set.py), of which the host cuts `image_size`
+
+    def class_name(self, label: int) -> str:
+        """What messages and figures call a class."""
+        return self.class_names[label] if self.class_names else f"class {label}"
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -49,6 +54,22 @@ CIFAR100_COARSE_CLASSES = _words(
     medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
     """
 )
+
+# In the order of the folders' names, which are WordNet numbers.
+IMAGENETTE_CLASSES = (
+    "tench",
+    "English springer",
+    "cassette player",
+    "chain saw",
+    "church",
+    "French horn",
+    "garbage truck",
+    "gas pump",
+    "golf ball",
+    "parachute",
+)
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's networks are fed with
 
 INFO = {
     "cifar10": DatasetInfo(
@@ -88,6 +109,35 @@ INFO = {
         num_train=1_437,
         num_test=360,
         flip=False,
+    ),
+    "imagenet": DatasetInfo(
+        name="imagenet",
+        num_classes=1000,
+        image_size=(224, 224),
+        channels=3,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        class_names=(),
+        num_train=1_281_167,
+        num_test=50_000,
+        flip=True,
+        url="https://image-net.org",
+        encoded=True,
+    ),
+    # Ten easily told classes of ImageNet, by fast.ai: to try the same pipeline on real images in a small way.
+    "imagenette": DatasetInfo(
+        name="imagenette",
+        num_classes=10,
+        image_size=(224, 224),
+        channels=3,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        class_names=IMAGENETTE_CLASSES,
+        num_train=9_469,
+        num_test=3_925,
+        flip=True,
+        url="https://github.com/fastai/imagenette",
+        encoded=True,
     ),
 }
 

@@ -46,6 +46,10 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, do
     facts = info(name)
     if split not in SPLITS:
         raise UsageError(f"The split {split!r} is unknown. Choose from {', '.join(SPLITS)}.")
+    if facts.encoded:
+        raise UsageError(
+            f"{name} is a set of image files, which do not fit into memory; only the host loader reads it."
+        )
     if name == "digits":
         return _load_digits(split)
     try:

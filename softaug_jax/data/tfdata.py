@@ -16,10 +16,12 @@ import numpy as np
 from softaug_jax.augment import Chain, Flip, HardCrop, Pair, ResizedCrop, SoftCrop
 from softaug_jax.augment.resized_crop import TRIES
 from softaug_jax.checks import UsageError, check_scalar
+from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.sources import Arrays
 from softaug_jax.data.tf_import import tensorflow
 
 ORDER_STREAM = 0x50F7  # keeps the order of the examples apart from other uses of the seed
+SHUFFLE_ROUNDS = 8  # of the cipher that permutes the examples; fewer leave epochs correlated
 LOW_64_BITS = (1 << 64) - 1
 PREFETCH_BATCHES = 4
 STEPS_AT_ONCE = 4  # batches made in parallel, where there are cores for it
@@ -34,7 +36,7 @@ def train_batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
-    shuffle_rounds: int = 8,
+    shuffle_rounds: int = SHUFFLE_ROUNDS,
     num_threads: int = STEPS_AT_ONCE,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields this process's part of the training batches, without end, from `start_step` on.
@@ -52,7 +54,7 @@ def train_batches(
       start_step: the first step to yield.
       process_index: which part, in [0, process_count).
       process_count: how many processes share each batch.
-      shuffle_rounds: of the cipher that permutes the examples. Fewer than 8 leave epochs correlated.
+      shuffle_rounds: of the cipher that permutes the examples.
       num_threads: at most so many batches are made at once, 1 to use one core.
 
     Yields:
@@ -61,7 +63,7 @@ def train_batches(
     Raises:
       ValueError: if an argument is out of range, or a member is called "image" or "label".
     """
-    _check(arrays, chain, batch_size, start_step, process_index, process_count)
+    check_stream(arrays, chain, batch_size, start_step, process_index, process_count)
     tf = tensorflow()
     images = tf.constant(arrays.images)
     labels = tf.constant(arrays.labels, tf.int32)
@@ -72,11 +74,11 @@ def train_batches(
 
     def batch_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(begin, begin + part, dtype=tf.int64)
-        indices = _example_indices(tf, positions, len(arrays.labels), seed, shuffle_rounds)
+        indices = example_indices(tf, positions, len(arrays.labels), seed, shuffle_rounds)
         batch = {"image": tf.gather(images, indices), "label": tf.gather(labels, indices)}
         for name, transform in drawn:
             # Drawn for the global batch and sliced, so that the draws are the same for any number of processes.
-            draws = SAMPLERS[type(transform)](tf, transform, _draw_seed(tf, seed, name, step), batch_size, size)
+            draws = SAMPLERS[type(transform)](tf, transform, draw_seed(tf, seed, name, step), batch_size, size)
             batch[name] = draws[begin : begin + part]
         return batch
 
@@ -85,16 +87,22 @@ def train_batches(
     return dataset.with_options(_options(tf, num_threads)).as_numpy_iterator()
 
 
-def _check(
-    arrays: Arrays, chain: Chain | Pair, batch_size: int, start_step: int, process_index: int, process_count: int
+def check_stream(
+    examples: Arrays | ImageSet,
+    chain: Chain | Pair,
+    batch_size: int,
+    start_step: int,
+    process_index: int,
+    process_count: int,
 ) -> None:
+    """Raises ValueError, or UsageError, unless these make a stream of training batches."""
     check_scalar("batch_size", batch_size, at_least=1)
     check_scalar("start_step", start_step, at_least=0)
     check_scalar("process_count", process_count, at_least=1)
     check_scalar("process_index", process_index, at_least=0, at_most=process_count - 1)
     if batch_size % process_count:
         raise UsageError(f"batch_size = {batch_size} does not divide over {process_count} processes.")
-    if len(arrays.labels) == 0:
+    if len(examples.labels) == 0:
         raise UsageError("There are no training examples.")
     for member in chain.members:
         if member.name in ("image", "label"):
@@ -111,7 +119,7 @@ def _options(tf: Any, num_threads: int) -> Any:
     return options
 
 
-def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int) -> Any:
+def example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int = SHUFFLE_ROUNDS) -> Any:
     """Which examples are at these positions of the training stream, int64 [b]."""
     # The operation takes the low 31 bits of each of its three seeds, so the run's is hashed into two of them. Seeds
     # of two elements are not enough: the shuffle of (seed, epoch) is close to that of (seed, epoch + 1).
@@ -125,7 +133,7 @@ def _example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int
     )
 
 
-def _draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
+def draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
     """The seed of one member's draws at one step, int64 [2]: the run's seed, and the name's checksum with the step."""
     stream = np.uint64(zlib.crc32(name.encode()) << 32).astype(np.int64)
     run = np.uint64(seed & LOW_64_BITS).astype(np.int64)
