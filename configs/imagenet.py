@@ -36,6 +36,7 @@ def config_of(name: str, arg: SimpleNamespace) -> ConfigDict:
     config.augment.scale_min = 0.08  # random resized crop: share of the image's area
     config.augment.scale_max = 1.0
     config.augment.fill = "mean"
+    config.evals.final = (*config.evals.final, "v2")  # nothing without data.v2_dir
     config.data.loader = "tfdata"
     config.data.size_px = 224  # what the network sees
     config.data.resize_px = 256  # shorter edge in tests, of which the centre is seen

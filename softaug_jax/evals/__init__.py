@@ -9,6 +9,7 @@ from softaug_jax.evals.occlusion import NOISE, SHARES, Occluded, Occlusion, occl
 from softaug_jax.evals.predictions import Predictions, collect
 from softaug_jax.evals.probe import LinearProbe
 from softaug_jax.evals.protocol import Batch, Batches, Evaluator, Predict
+from softaug_jax.evals.version_2 import Version2
 
 __all__ = [
     "NOISE",
@@ -26,6 +27,7 @@ __all__ = [
     "Occlusion",
     "Predict",
     "Predictions",
+    "Version2",
     "collect",
     "occlude",
     "square_corners",

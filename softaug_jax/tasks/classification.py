@@ -12,7 +12,7 @@ from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
-from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion
+from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion, Version2
 from softaug_jax.softening import MODES
 from softaug_jax.tasks import heads
 from softaug_jax.tasks.class_objective import WEIGHTINGS
@@ -137,7 +137,7 @@ def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
         return Member("crop", augment.HardWindow((a.scale_min, a.scale_max)))
     # Not in the paper: the authors' code trains the last epochs uncropped.
     last = schedule.step_of_epoch(config.epochs - a.uncropped_final_epochs)
-    crops = {
+    crops: dict[str, augment.Transform] = {
         "soft": augment.SoftCrop(a.sigma, fill, a.rounding),
         "soft_resized": augment.SoftWindow(a.sigma),
     }
@@ -205,6 +205,7 @@ CLASSIFICATION = Task(
         "classification": lambda tested: Classification(tested.predict, tested.test),
         "calibration": lambda tested: Calibration(tested.predict, tested.test, num_bins=tested.config.evals.num_bins),
         "occlusion": _occlusion,
+        "v2": lambda tested: Version2(tested.predict, tested.version_2, tested.config.evals.num_bins),
         "energy": lambda tested: Energy(tested.predict, tested.test, _hidden(tested)),
         "density": lambda tested: Density(
             tested.predict, tested.features, tested.test, _hidden(tested), tested.train()

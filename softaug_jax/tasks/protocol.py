@@ -9,10 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from softaug_jax.augment import Augmented
-from softaug_jax.data.eval_batches import EvalBatches
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
-from softaug_jax.evals import Evaluator, Predict
+from softaug_jax.evals import Batches, Evaluator, Predict
 from softaug_jax.models import Model
 
 
@@ -89,8 +88,9 @@ class Tested(NamedTuple):
     about: DatasetInfo
     predict: Predict
     features: Predict  # from images to features [B, F]
-    test: EvalBatches
-    train: Callable[[], EvalBatches]  # the training images, not augmented; loaded when first asked for
+    test: Batches
+    train: Callable[[], Batches]  # the training images, not augmented; loaded when first asked for
+    version_2: Batches | None = None  # ImageNet-V2, where the config says where it is
 
 
 class Task(NamedTuple):

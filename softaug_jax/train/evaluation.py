@@ -11,19 +11,23 @@ import jax
 from softaug_jax.augment import Normalize
 from softaug_jax.data import sources
 from softaug_jax.data.eval_batches import EvalBatches
-from softaug_jax.data.info import DatasetInfo
+from softaug_jax.data.image_batches import EvalImages
+from softaug_jax.data.image_set import ImageSet, open_set
+from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.sources import Arrays
-from softaug_jax.evals import Evaluator
+from softaug_jax.evals import Batches, Evaluator
 from softaug_jax.tasks.protocol import Tested
 from softaug_jax.train.setup import Parts, StatePredict
 from softaug_jax.train.sharding import Shardings
 from softaug_jax.train.state import TrainState
 
+Images = Arrays | ImageSet
+
 
 class Evaluation:
     """The test set and what is measured on it."""
 
-    def __init__(self, config: Any, parts: Parts, test: Arrays, load_train: Callable[[], Arrays], shardings: Shardings):
+    def __init__(self, config: Any, parts: Parts, test: Images, load_train: Callable[[], Images], shardings: Shardings):
         """`load_train` is called only if an evaluator needs the training images."""
         predict, features = (
             jit_predict(function, parts.info, shardings) for function in (parts.predict, parts.features)
@@ -31,7 +35,8 @@ class Evaluation:
         test_batches = eval_batches(config, shardings, "test", test)
         train = cache(lambda: eval_batches(config, shardings, "train", load_train()))
         self._evaluators = parts.task.evaluators
-        self._tested = Tested(config, parts.info, predict, features, test_batches, train)
+        version_2 = _version_2(config, shardings)
+        self._tested = Tested(config, parts.info, predict, features, test_batches, train, version_2)
         self._built: dict[str, Evaluator] = {}
 
     def run(self, names: Iterable[str], state: TrainState) -> dict[str, Any]:
@@ -44,19 +49,44 @@ class Evaluation:
         return figures
 
 
-def load(config: Any, split: str) -> Arrays:
-    """One split of the config's data set, in memory."""
-    return sources.load(config.dataset, split, config.data.dir, download=config.data.download)
+def load(config: Any, split: str) -> Images:
+    """One split of the config's data set, in memory; of ImageNet, as files."""
+    data, about = config.data, info(config.dataset)
+    if about.encoded:
+        return open_set(config.dataset, split, data.dir, about.num_classes, download=data.download)
+    return sources.load(config.dataset, split, data.dir, download=data.download)
 
 
-def eval_batches(config: Any, shardings: Shardings, split: str = "test", arrays: Arrays | None = None) -> EvalBatches:
+def eval_batches(
+    config: Any, shardings: Shardings, split: str = "test", images: Images | None = None
+) -> EvalBatches | EvalImages:
     """A split as evaluators see it, in batches of `config.eval_batch_size` or the next number that the devices divide.
 
-    The one place that decides how: `arrays` are given where the split is loaded already.
+    The one place that decides how: `images` are given where the split is loaded already.
     """
     devices = shardings.mesh.size
     batch_size = -(-config.eval_batch_size // devices) * devices
-    return EvalBatches(load(config, split) if arrays is None else arrays, batch_size, shardings.batch)
+    images = load(config, split) if images is None else images
+    if isinstance(images, Arrays):
+        return EvalBatches(images, batch_size, shardings.batch)
+    data = config.data
+    return EvalImages(
+        images,
+        batch_size,
+        shardings.batch,
+        data.size_px,
+        data.resize_px,
+        num_threads=data.threads or None,
+        skip_unreadable=data.skip_unreadable,
+    )
+
+
+def _version_2(config: Any, shardings: Shardings) -> Batches | None:
+    """ImageNet-V2, if the config says where it is; opened at once, so that a wrong folder is an error at once."""
+    if "v2_dir" not in config.data or not config.data.v2_dir:
+        return None
+    images = open_set("imagenet_v2", "test", config.data.v2_dir, info(config.dataset).num_classes)
+    return eval_batches(config, shardings, images=images)
 
 
 def jit_predict(function: StatePredict, about: DatasetInfo, shardings: Shardings) -> StatePredict:

@@ -12,13 +12,12 @@ from typing import Any
 import jax
 
 from softaug_jax.checks import UsageError
-from softaug_jax.data import sources
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
 from softaug_jax.run_files import write_json
 from softaug_jax.train import distributed, feed, finished, optim, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
-from softaug_jax.train.evaluation import Evaluation, load
+from softaug_jax.train.evaluation import Evaluation, Images, load
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
 from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
@@ -90,7 +89,7 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
 class Training:
     """One run of the program over one workdir."""
 
-    def __init__(self, config: Any, folder: Workdir, train: sources.Arrays, test: sources.Arrays):
+    def __init__(self, config: Any, folder: Workdir, train: Images, test: Images):
         self.config, self.folder, self.peers = config, folder, distributed.peers()
         self.parts = setup.build(config, len(train.labels))
         self.schedule = self.parts.schedule

@@ -72,7 +72,7 @@ def _validate(config: Any, num_devices: int) -> None:
     if INFO[config.dataset].encoded and config.data.loader != "tfdata":
         raise UsageError(
             f"config.data.loader = {config.data.loader!r} holds all images in device memory, and those of "
-            f"{config.dataset} are files, decoded by the host. Use 'tfdata', and configs/imagenet_sa.py or _baseline.py."
+            f"{config.dataset} are files that the host decodes. Use 'tfdata', as configs/imagenet_sa.py does."
         )
     _check_batch(config, num_devices)
     rules.check(config, num_devices)
