@@ -54,6 +54,9 @@ def _check_window(config: Any) -> None:
             f"config.augment.crop = {crop!r} moves images of one size; those of {config.dataset} have many. Use "
             f"{', '.join(WINDOWS)} or none."
         )
+    if encoded:
+        check_scalar("config.data.size_px", config.data.size_px, at_least=1, at_most=config.data.resize_px)
+        check_scalar("config.data.threads", config.data.threads, at_least=0)
     if crop == "random_resized":
         smallest, largest = config.augment.scale_min, config.augment.scale_max
         check_scalar("config.augment.scale_min", smallest, above=0, at_most=largest)

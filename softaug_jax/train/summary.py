@@ -67,7 +67,7 @@ def provenance() -> dict[str, Any]:
 
 def describe(figures: dict[str, Any]) -> str:
     """The figures that are numbers, one a line."""
-    percent = lambda name: "error" in name or name == "ece"
+    percent = lambda name: "error" in name or name.endswith("ece")
     return "\n".join(
         f"  {name:28s} {value:.2%}" if percent(name) else f"  {name:28s} {value:,.4g}"
         for name, value in figures.items()

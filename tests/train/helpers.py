@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from softaug_jax.data import sources
 from softaug_jax.train import feed, setup, sharding
+from softaug_jax.train.evaluation import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +31,8 @@ def config(name: str = "digits_sa", arg: str = "epochs=2", **fields: object) -> 
 
 
 def train(chosen: ConfigDict, steps: int, devices: int = 1, start: int = 0, state: object = None):
-    """Trains on the digits; returns the final state and each step's mean loss (a dispatch's, if it holds several)."""
-    arrays = sources.load(chosen.dataset, "train")
+    """Trains on the config's data; returns the final state and each step's mean loss (or a dispatch's)."""
+    arrays = load(chosen, "train")
     parts = setup.build(chosen, len(arrays.labels))
     shardings = sharding.over(jax.devices()[:devices])
     source = feed.create(chosen, parts.step, parts.chain, arrays, parts.schedule, shardings)
