@@ -222,6 +222,15 @@ def digits_recipe(config: ConfigDict) -> ConfigDict:
     return config
 
 
+# How image files (ImageNet) are read, beside where they are.
+IMAGE_FILES: dict[str, bool | int] = {
+    "size_px": 224,  # what the network sees
+    "resize_px": 256,  # shorter edge in tests, of which the centre is seen
+    "skip_unreadable": True,  # a damaged file is named, counted and left out; False: it ends the run
+    "threads": 0,  # that decode; 0: one a core
+}
+
+
 def test(name: str, arg: SimpleNamespace) -> ConfigDict:
     """What every test of finished runs has; main.py tests what a config with `runs` names, and trains nothing."""
     return ConfigDict(
@@ -232,7 +241,11 @@ def test(name: str, arg: SimpleNamespace) -> ConfigDict:
             "weights": arg.weights,  # an .npz file of imported weights
             "dataset": arg.dataset,  # of the weights; of runs, the only one that is tested, if it is not ""
             "model": {"name": arg.model, "stem": arg.stem, "dtype": "auto"},  # of the weights
-            "data": {"dir": "", "download": True},  # dir "": a run's own; of weights $TFDS_DATA_DIR
+            "data": {
+                "dir": "",  # "": a run's own; of weights $TFDS_DATA_DIR
+                "download": True,
+                **IMAGE_FILES,  # of weights; runs have their own
+            },
             "eval_batch_size": 1000,
             "seed": arg.seed,  # of the squares' places, or of the halves that temperatures are fitted on
         }

@@ -38,10 +38,7 @@ def config_of(name: str, arg: SimpleNamespace) -> ConfigDict:
     config.augment.fill = "mean"
     config.evals.final = (*config.evals.final, "v2")  # nothing without data.v2_dir
     config.data.loader = "tfdata"
-    config.data.size_px = 224  # what the network sees
-    config.data.resize_px = 256  # shorter edge in tests, of which the centre is seen
-    config.data.skip_unreadable = True  # a damaged file is named, counted and left out; False: it ends the run
-    config.data.threads = 0  # that decode; 0: one a core
+    config.data.update(common.IMAGE_FILES)
     config.data.v2_dir = ""  # of ImageNet-V2, to be tested on at the end
     return config
 
