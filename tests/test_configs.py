@@ -37,11 +37,16 @@ def test_every_variant_builds_and_takes_one_step(name, variant):
 METHODS = [name for name in common.METHODS if name not in ("none", "energy")]  # which train as the baseline does
 
 
-@pytest.mark.parametrize("name", ["digits_baseline", "digits_sa"])
-@pytest.mark.parametrize(
-    "variant",
-    ["policy=randaugment", "policy=trivialaugment", *(f"method={name}" for name in METHODS)],
-)
+CHANGING_THE_NETWORK = ("sngp", "duq", "ddu")  # whatever the crop is
+VARIANTS = [
+    pytest.param(name, variant, marks=pytest.mark.slow if slow else ())
+    for name in ("digits_baseline", "digits_sa")
+    for variant in ("policy=randaugment", "policy=trivialaugment", *(f"method={method}" for method in METHODS))
+    for slow in [name == "digits_baseline" and variant.removeprefix("method=") in CHANGING_THE_NETWORK]
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_every_policy_and_method_takes_a_step_that_counts_its_error(name, variant):
     network = ",model=wideresnet10_1" if variant == "method=ddu" else ""  # it changes the network, and not every one
     chosen = config(name, f"epochs=1,{variant}{network}", batch_size=8)

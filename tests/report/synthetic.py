@@ -21,7 +21,12 @@ SOFT = {
     "augment": {"crop": "soft", "sigma": 0.3, "pad_px": 1, "policy": "none"},
     "soften": {"mode": "target_and_weight", "k": 2.0, "p_min": None, "p_max": 1.0},
 }
-METHODS = {"hard": "hard crop", "soft": "soft crop, target_and_weight"}
+METHODS = {
+    "hard": "hard crop",
+    "soft": "soft crop, target_and_weight",
+    "random_resized": "random resized crop",
+    "soft_resized": "soft crop and resize",
+}
 
 
 def make_run(workdir, *, changes=None, seed=0, top1_error=0.05, ece=0.02, finished=True, num_test=360, method=None):
