@@ -11,6 +11,7 @@ import pytest
 from benchmarks import soak
 from softaug_jax.train import setup
 from softaug_jax.train.checkpoint import Checkpoints
+from tests.data.made_images import make_folders
 from tests.report.synthetic import make_run
 from tests.train.helpers import config
 
@@ -32,6 +33,22 @@ def test_input_pipeline_measures_each_and_writes_its_record(tmp_path):
         (ours,), (peer,) = record["images_per_second"][name], record["images_per_second"][record["peer"]]
         assert ratio == ours / peer
         assert f"{ratio:.1f} x" in done.stdout
+    assert {"command", "date", "commit", "versions", "machine"} <= set(record)
+
+
+def test_image_pipeline_measures_each_and_writes_its_record(tmp_path):
+    out = tmp_path / "record.json"
+    made = make_folders(tmp_path / "set", train=128, test=4)
+    done = run(
+        "-m", "benchmarks.image_pipeline", f"--folder={made / 'train'}", "--rounds=1", "--batches=1", f"--json={out}"
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    assert {"hard", "soft", "evaluation"} <= set(record["images_per_second"])
+    assert all(rate > 0 for rates in record["images_per_second"].values() for rate in rates)
+    for name, ratio in record["ratio"].items():
+        peer = "torchvision evaluation" if name == "evaluation" else "torchvision"
+        assert ratio["median"] == record["images_per_second"][name][0] / record["images_per_second"][peer][0]
     assert {"command", "date", "commit", "versions", "machine"} <= set(record)
 
 

@@ -2,8 +2,8 @@
 
 JPEG files of the usual kinds are decoded by TensorFlow, which leaves out the rows below the window and the colours of
 all pixels outside it; the rest (CMYK, PNG, damaged files) by Pillow, which decodes whole images. Both call the same
-JPEG library with the same settings, so the pixels are the same. The resizing is Pillow's: TensorFlow's antialiased one
-takes more than twice as long and gives floats. Most of the time is spent in C without Python's global lock.
+JPEG library with the same settings, so the pixels are the same. `resize` makes the window's size of them. Nearly all of
+the time is spent in C without Python's global lock.
 
 A rotation that the file's EXIF data ask for is ignored, as torchvision and TFDS ignore it.
 """
@@ -21,6 +21,8 @@ from softaug_jax.data.tf_import import INSTALL, tensorflow
 
 try:
     from PIL import Image
+
+    from softaug_jax.data.resize import resize
 except ImportError as error:
     raise UsageError(f"Pillow can't be imported ({error}). Install it with {INSTALL}.") from error
 
@@ -47,6 +49,15 @@ class Encoded(NamedTuple):
     width: int
 
 
+class Window(NamedTuple):
+    """Decoded pixels."""
+
+    pixels: np.ndarray  # uint8 [h, w, 3]
+    top: int  # the first row and column, in the image shrunk by `ratio`
+    left: int
+    ratio: int
+
+
 class Span(NamedTuple):
     """Along one axis: what part of the image is shown, and where."""
 
@@ -70,7 +81,7 @@ def read_header(data: bytes) -> Encoded:
     return Encoded(data, header, header.height, header.width)
 
 
-def cut(image: Encoded, box: Box, size_px: int) -> np.ndarray:
+def cut(image: Encoded, box: Box, size_px: int, out: np.ndarray | None = None) -> np.ndarray:
     """Cuts a box out of an image and resizes it to a square: bilinear, antialiased.
 
     The pixels are those of Pillow's `Image.resize(..., BILINEAR, box=...)` for the part of the box inside the image.
@@ -81,6 +92,7 @@ def cut(image: Encoded, box: Box, size_px: int) -> np.ndarray:
       image: what `read_header` returned.
       box: (y0, x0, y1, x1) as fractions of the image's height and width; y0 < y1 and x0 < x1.
       size_px: S, the output's edge.
+      out: where the pixels go, contiguous uint8 [S, S, 3]; None for a new array.
 
     Returns:
       Pixels, uint8 [S, S, 3].
@@ -88,16 +100,20 @@ def cut(image: Encoded, box: Box, size_px: int) -> np.ndarray:
     Raises:
       UnreadableImage: if the file is damaged; the part that the box shows may be whole all the same.
     """
+    out = np.empty((size_px, size_px, 3), np.uint8) if out is None else out
     rows = _span(box[0], box[2], image.height, size_px)
     columns = _span(box[1], box[3], image.width, size_px)
     if rows is None or columns is None:
         _decode_whole(image)  # an unreadable file is one whatever the box
-        return np.zeros((size_px, size_px, 3), np.uint8)
-    shown = _resize(image, rows, columns)
-    if shown.shape == (size_px, size_px, 3):
-        return shown
-    out = np.zeros((size_px, size_px, 3), np.uint8)
-    out[rows.first : rows.last, columns.first : columns.last] = shown
+        out[...] = 0
+        return out
+    window = _decode(image, rows, columns)
+    if (rows.first, rows.last, columns.first, columns.last) != (0, size_px, 0, size_px):
+        out[...] = 0
+    edges = (rows.start_px, columns.start_px, rows.stop_px, columns.stop_px)
+    start = (window.top, window.left, window.top, window.left)
+    y0, x0, y1, x1 = (edge / window.ratio - first for edge, first in zip(edges, start, strict=True))
+    resize(window.pixels, (y0, x0, y1, x1), out[rows.first : rows.last, columns.first : columns.last])
     return out
 
 
@@ -124,18 +140,11 @@ def _span(start: float, stop: float, length_px: int, size_px: int) -> Span | Non
     return Span(max(begin + first * step, 0.0), min(begin + last * step, float(length_px)), first, last)
 
 
-def _resize(image: Encoded, rows: Span, columns: Span) -> np.ndarray:
-    """The shown part, uint8 [rows.last - rows.first, columns.last - columns.first, 3]."""
+def _decode(image: Encoded, rows: Span, columns: Span) -> Window:
+    """Decodes at least what the filter reaches."""
     if image.header.format == "JPEG" and image.header.mode in ("RGB", "L") and _is_complete(image.data):
-        pixels, top, left, ratio = _decode_window(image, rows, columns)
-    else:
-        pixels, top, left, ratio = _decode_whole(image), 0, 0, 1
-    edges = (columns.start_px, rows.start_px, columns.stop_px, rows.stop_px)
-    x0, y0, x1, y1 = (edge / ratio - start for edge, start in zip(edges, (left, top, left, top), strict=True))
-    # Pillow compares in single precision, in which an edge may come to lie beyond the last pixel.
-    inside = (max(x0, 0.0), max(y0, 0.0), min(x1, float(pixels.width)), min(y1, float(pixels.height)))
-    size = (columns.last - columns.first, rows.last - rows.first)
-    return np.asarray(pixels.resize(size, Image.Resampling.BILINEAR, box=inside))
+        return _decode_window(image, rows, columns)
+    return Window(_decode_whole(image), 0, 0, 1)
 
 
 def _is_complete(data: bytes) -> bool:
@@ -143,8 +152,8 @@ def _is_complete(data: bytes) -> bool:
     return END_OF_JPEG in data[-TRAILER_BYTES:]
 
 
-def _decode_window(image: Encoded, rows: Span, columns: Span) -> tuple[Image.Image, int, int, int]:
-    """Decodes what the filter reaches; returns it with its first row and column, and by how much it was shrunk."""
+def _decode_window(image: Encoded, rows: Span, columns: Span) -> Window:
+    """Decodes what the filter reaches of a JPEG, shrunk if it is much larger than the output."""
     tf = tensorflow()
     shrink = min(rows.shrink, columns.shrink)
     ratio = next((ratio for ratio in DCT_RATIOS if shrink >= ratio * DCT_GAP), 1)
@@ -159,13 +168,8 @@ def _decode_window(image: Encoded, rows: Span, columns: Span) -> tuple[Image.Ima
             dct_method="INTEGER_ACCURATE",  # as fast as the default, and to the bit what Pillow has
         )
     except tf.errors.InvalidArgumentError:
-        return _decode_whole(image), 0, 0, 1  # knows more kinds of files, or says what is wrong with this one
-    return (
-        Image.frombuffer("RGB", (right - left, bottom - top), np.asarray(memoryview(pixels)), "raw", "RGB", 0, 1),
-        top,
-        left,
-        ratio,
-    )
+        return Window(_decode_whole(image), 0, 0, 1)  # Pillow knows more kinds, or says what is wrong with this one
+    return Window(np.asarray(memoryview(pixels)), top, left, ratio)  # no copy
 
 
 def _reach(span: Span, length_px: int, ratio: int) -> tuple[int, int]:
@@ -175,15 +179,15 @@ def _reach(span: Span, length_px: int, ratio: int) -> tuple[int, int]:
     return max(start, 0), min(stop, -(-length_px // ratio))
 
 
-def _decode_whole(image: Encoded) -> Image.Image:
-    """All pixels, as RGB."""
+def _decode_whole(image: Encoded) -> np.ndarray:
+    """All pixels, uint8 [height, width, 3]."""
     try:
         header = image.header
         if header.mode.startswith("I"):  # 16 bits a channel, of which the upper eight count
-            return Image.fromarray((np.asarray(header) >> 8).astype(np.uint8)).convert("RGB")
+            return np.repeat((np.asarray(header) >> 8).astype(np.uint8)[..., None], 3, axis=2)
         if header.mode == "P":  # a palette may have transparent colours
-            return header.convert("RGBA").convert("RGB")
-        return header.convert("RGB")  # loads it
+            return np.asarray(header.convert("RGBA").convert("RGB"))
+        return np.asarray(header.convert("RGB"))
     except Exception as error:  # OSError, SyntaxError, zlib's and struct's errors ...
         raise UnreadableImage(_reason(error)) from error
 

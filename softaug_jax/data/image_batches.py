@@ -68,6 +68,7 @@ def train_batches(
     """
     check_stream(images, chain, batch_size, start_step, process_index, process_count)
     check_scalar("size_px", size_px, at_least=1)
+    tf = tensorflow()
     draws_at = _drawing(chain, len(images), seed, batch_size, size_px)
     unreadable = Unreadable(images, skip_unreadable)
     part = batch_size // process_count
@@ -76,7 +77,9 @@ def train_batches(
     def jobs() -> Iterator[Job]:
         step = start_step
         while True:
-            yield _Part(images, chain, size_px, unreadable, step, draws_at(np.int64(step)), positions).job()
+            yield _Part(
+                images, chain, size_px, unreadable, step, draws_at(tf.constant(step, tf.int64)), positions
+            ).job()
             step += 1
 
     return filled(jobs(), default_threads() if num_threads is None else num_threads)
@@ -125,7 +128,7 @@ class _Part:
         for _ in range(min(UNREADABLE_IN_A_ROW, len(self._images))):
             try:
                 image = read_header(self._images.read(index))
-                self._batch["image"][i] = cut(image, self._box(i, image.height, image.width), self._size_px)
+                cut(image, self._box(i, image.height, image.width), self._size_px, out=self._batch["image"][i])
             except (UnreadableImage, OSError) as error:
                 self._unreadable.note(index, error)
                 index = (index + 1) % len(self._images)
@@ -150,7 +153,7 @@ class _Part:
 
 def _drawing(
     chain: Chain | Pair, count: int, seed: int, batch_size: int, size_px: int
-) -> Callable[[np.int64], dict[str, Any]]:
+) -> Callable[[Any], dict[str, Any]]:
     """A function of the step: which examples the global batch takes, and the draws for them."""
     tf = tensorflow()
     window = window_of(chain)
@@ -172,7 +175,7 @@ def _drawing(
             },
         }
 
-    return tf.function(draws_at, input_signature=[tf.TensorSpec((), tf.int64)])
+    return tf.function(draws_at).get_concrete_function(tf.TensorSpec((), tf.int64))
 
 
 class EvalImages:
@@ -226,7 +229,7 @@ class EvalImages:
             try:
                 image = read_header(self._images.read(int(example[i])))
                 box = evaluation_box(image.height, image.width, size_px=self._size_px, resize_px=self._resize_px)
-                batch["image"][i] = cut(image, box, self._size_px)
+                cut(image, box, self._size_px, out=batch["image"][i])
             except (UnreadableImage, OSError) as error:
                 self.unreadable.note(int(example[i]), error)
                 batch["mask"][i] = False

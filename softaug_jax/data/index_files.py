@@ -71,7 +71,8 @@ def _open(folder: Path, wanted: Mapping[str, object]) -> dict[str, np.ndarray] |
         names = about.pop("arrays")
         if about != wanted:
             return None
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+        load = lambda name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return {name: load(name).view(np.ndarray) for name in names}  # as quick to index as any, and mapped still
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
