@@ -75,11 +75,13 @@ def test_every_cell_of_the_tables_builds_and_its_step_traces(name, argument):
     validate(chosen, num_devices=1)
     # A network is traced in its data set's first row; the other rows' methods know nothing of it, and take a small one.
     first_row = CELLS[name, argument].slug in ("baseline", "simsiam", "barlow_twins")
-    small = "wideresnet10_1" if "ddu" in chosen else "resnet8"
+    small = {"ddu" in chosen: "wideresnet10_1", chosen.model.stem == "imagenet": "resnet18"}.get(True, "resnet8")
     chosen.model.name = LARGE.get(chosen.model.name, chosen.model.name) if first_row else small
     parts = setup.build(chosen)
     size = (8, *parts.info.image_size, parts.info.channels)
     batch = {"image": jax.ShapeDtypeStruct(size, jnp.uint8), "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
+    if parts.info.encoded:
+        batch["crop"] = jax.ShapeDtypeStruct((8, 4), jnp.float32)  # the host's
     state = jax.eval_shape(parts.initial_state)
     new, sums = jax.eval_shape(parts.step, state, batch)
     shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)

@@ -37,7 +37,7 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     num_threads: int | None = None,
-    skip_unreadable: bool = True,
+    unreadable: Unreadable | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields this process's part of the training batches, without end, from `start_step` on.
 
@@ -56,7 +56,7 @@ def train_batches(
       process_index: which part, in [0, process_count).
       process_count: how many processes share each batch.
       num_threads: how many images are decoded at once; None for one a core.
-      skip_unreadable: False raises UsageError at the first image that can't be read.
+      unreadable: where images are noted that can't be read; it may raise UsageError. None: they are skipped.
 
     Yields:
       image uint8 [b, S, S, 3], label int32 [b], and one field for each member drawn here, under its name: the window's
@@ -70,7 +70,7 @@ def train_batches(
     check_scalar("size_px", size_px, at_least=1)
     tf = tensorflow()
     draws_at = _drawing(chain, len(images), seed, batch_size, size_px)
-    unreadable = Unreadable(images, skip_unreadable)
+    unreadable = Unreadable(images, skip=True) if unreadable is None else unreadable
     part = batch_size // process_count
     positions = slice(process_index * part, (process_index + 1) * part)
 

@@ -55,7 +55,7 @@ HostBatches = Callable[..., Iterator[Mapping[str, np.ndarray]]]
 def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatches:
     """Batches by tf.data, of images in memory or of files, by the keyword `start_step`."""
     try:  # TensorFlow is loaded here and nowhere else
-        from softaug_jax.data import image_batches, tfdata
+        from softaug_jax.data import image_batches, image_filling, tfdata
     except ImportError as error:
         raise UsageError(
             f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
@@ -68,7 +68,9 @@ def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatc
     )
     if isinstance(images, Arrays):
         return partial(tfdata.train_batches, images, chain, **place)
-    files = dict(size_px=config.data.size_px, skip_unreadable=config.data.skip_unreadable)
+    # One for the whole run, so that each file is named once.
+    unreadable = image_filling.Unreadable(images, config.data.skip_unreadable)
+    files = dict(size_px=config.data.size_px, unreadable=unreadable)
     threads = {"num_threads": config.data.threads} if config.data.threads else {}
     return partial(image_batches.train_batches, images, chain, **place, **files, **threads)
 

@@ -14,6 +14,7 @@ from softaug_jax.augment import Chain, Flip, HardCrop, HardWindow, Member, Norma
 from softaug_jax.checks import UsageError
 from softaug_jax.data import image_filling, tfdata
 from softaug_jax.data.image_batches import EvalImages, train_batches
+from softaug_jax.data.image_filling import Unreadable
 from softaug_jax.data.image_folder import ImageFolder
 from softaug_jax.data.image_set import set_digest
 from softaug_jax.data.sources import Arrays
@@ -240,7 +241,7 @@ def test_an_unreadable_file_is_replaced_by_the_next_and_named_once(capsys):
 
 def test_unreadable_files_can_be_refused():
     with pytest.raises(UsageError, match=r"file (3|4|11) can't be read"):
-        take(2, broken_set(), HARD, batch_size=12, skip_unreadable=False)
+        take(2, broken_set(), HARD, batch_size=12, unreadable=Unreadable(broken_set(), skip=False))
     with pytest.raises(UsageError, match="Is the set damaged?"):
         take(1, broken_set(broken=range(12)), HARD)
 
