@@ -22,12 +22,14 @@ class Augmentation(NamedTuple):
     fields: tuple[str, ...] = ()
 
 
-AUGMENTATIONS = {
+USUAL = {
     FLOOR: Augmentation("baseline", fields=("--config.augment.crop=none", "--config.augment.flip=False")),
     "hard_crop": Augmentation("baseline"),
     "soft_crop": Augmentation("sa"),
     "soft_crop+ra": Augmentation("sa", ",policy=randaugment"),
 }
+METHODS = {method: Augmentation("baseline", f",method={method}") for method in ("sngp", "duq", "ddu")}  # of Table 3
+AUGMENTATIONS = {**USUAL, **METHODS}
 
 
 class Setting(NamedTuple):
@@ -92,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loader", type=words, default=["device"], help="device, tfdata")
     parser.add_argument("--steps_per_dispatch", type=counts, default=[0], help="default: 64, on CPU 1")
     parser.add_argument("--dtype", type=words, default=["auto"], help="auto, float32, bfloat16")
-    parser.add_argument("--cases", type=words, default=list(AUGMENTATIONS), help=f"of {','.join(AUGMENTATIONS)}")
+    parser.add_argument("--cases", type=words, default=list(USUAL), help=f"of {','.join(AUGMENTATIONS)}")
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")
 
 

@@ -81,7 +81,10 @@ def program(config: Any, where: Slice, name: str) -> Program:
         return Program(predict, (state, images(batch)), 1, batch, flops, outside="forward")
     if name == "step":
         step = feed.jit_step(parts.step, shardings)
-        return Program(step, (state, {"image": images(batch), "label": labels(batch)}), 1, batch, 3 * flops)
+        fields = {"image": images(batch), "label": labels(batch)}
+        if about.encoded:  # the host cuts the images, and says what it cut
+            fields["crop"] = jax.ShapeDtypeStruct((batch, 4), np.float32)
+        return Program(step, (state, fields), 1, batch, 3 * flops)
     data = DeviceData(images(about.num_train), labels(about.num_train))
     arguments = (state, data, labels(2 * about.num_train), jax.ShapeDtypeStruct((), np.int32))
     return Program(

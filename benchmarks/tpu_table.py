@@ -24,7 +24,7 @@ SLICES = {  # the Cloud's name and the slice's shape
     "v6e-4": "v6e:2x2",
     "v6e-16": "v6e:4x4",
 }
-MODELS = ("resnet18", "wideresnet28_10")
+MODELS = {"resnet18": "cifar100_sa", "wideresnet28_10": "cifar100_sa", "resnet50": "imagenet_sa"}
 POLICIES = {"soft_crop": "", "soft_crop+randaugment": ",policy=randaugment"}
 HEADER = (
     "| slice | chips | network | augmentation | memory | all-reduces (tiny) | crop | policy | compute + waiting "
@@ -39,7 +39,7 @@ def path_of(topology: str, model: str, augmentation: str) -> Path:
 
 def command(topology: str, model: str, augmentation: str) -> str:
     """What makes the record."""
-    config = f"configs/cifar100_sa.py:model={model}{POLICIES[augmentation]}"
+    config = f"configs/{MODELS[model]}.py:model={model}{POLICIES[augmentation]}"
     out = path_of(topology, model, augmentation)
     return f"python -m benchmarks.tpu_compile --topology={topology} --config={config} --per_chip=128 --out={out}"
 
