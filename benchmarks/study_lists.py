@@ -35,6 +35,8 @@ class Entry(NamedTuple):
     arguments: str
     paper: tables.PaperKey | None
     options: tuple[str, ...]  # of main.py: the row's overrides, then the user's
+    trained_on: str = ""  # as in tables.Cell: it is tested on what it is trained on
+    prefix: str = ""
 
     argument = tables.Cell.argument
 
