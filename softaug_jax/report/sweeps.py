@@ -1,0 +1,83 @@
+"""Finds among finished runs those of Figure 3: soft crops that differ in strength and curve, and their baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from softaug_jax.report.placing import trained
+from softaug_jax.report.reductions import Panels, panels
+from softaug_jax.report.runs import Run, group
+from softaug_jax.report.statistics import Figure, difference, mean_and_error
+from softaug_jax.run_files import Tree
+
+# What a hard crop and the soft crops that it is the baseline of differ in, beside the softening.
+CROP = tuple(f"augment.{name}" for name in ("crop", "sigma", "rounding", "fill", "uncropped_final_epochs"))
+# What the points of one figure differ in.
+VARIED = ("augment.sigma", "soften.k", "soften.mode")
+
+
+class Sweep(NamedTuple):
+    """One figure: soft crops of several strengths or curves, with the hard crop that they are compared with."""
+
+    dataset: str
+    model: str
+    epochs: int
+    baseline: list[Run]
+    soft: list[list[Run]]  # by sigma, k and mode, the seeds of each
+    smoothed: list[list[Run]]  # hard crops with label smoothing, by alpha, the seeds of each
+
+    @property
+    def runs(self) -> list[Run]:
+        """All of them."""
+        return [*self.baseline, *(run for members in (*self.soft, *self.smoothed) for run in members)]
+
+    def panels(self) -> Panels:
+        """The error reductions against the baseline, in points."""
+        base = _error(self.baseline)
+        return panels((trained(m[0].config), difference(_error(m), base)) for m in (*self.soft, *self.smoothed))
+
+
+def sweeps(runs: Sequence[Run]) -> list[Sweep]:
+    """The figures that finished runs of classification give: those with a baseline and two or more soft crops.
+
+    A baseline trains as its soft crops do but for the crop and the softening. Soft crops that differ in anything but
+    sigma, k and what is softened, such as p_min, are of different figures.
+    """
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        if not run.is_self_supervised and "top1_error" in run.results:
+            config = trained(run.config)
+            rest = {name: value for name, value in config.items() if name not in CROP and not name.startswith("soften.")}
+            alike.setdefault(_key({**rest, "epochs": run.config["epochs"]}), []).append(run)
+    return [sweep for members in alike.values() for sweep in _of_alike(members)]
+
+
+def _of_alike(runs: Sequence[Run]) -> list[Sweep]:
+    """The figures of runs that differ only by crop, softening and seed."""
+    hard, smoothed = [], []
+    families: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        config = trained(run.config)
+        is_soft, mode = config["augment.crop"].startswith("soft"), config["soften.mode"]
+        is_constant = config["soften.p_min"] == config["soften.p_max"]
+        if is_soft and not (is_constant and mode != "none"):
+            point = {name: config[name] for name in VARIED if mode != "none" or name != "soften.k"}
+            rest = {name: value for name, value in config.items() if name not in VARIED}
+            families.setdefault(_key(rest), {}).setdefault(_key(point), []).append(run)
+        elif not is_soft and mode == "none":
+            hard.append(run)
+        elif not is_soft and is_constant and mode == "target":
+            smoothed.append(run)
+    facts = (runs[0].config["dataset"], runs[0].config["model"]["name"], runs[0].config["epochs"])
+    found = [list(points.values()) for points in families.values() if len(points) > 1]
+    return [Sweep(*facts, group(hard)[0], soft, group(smoothed)) for soft in found] if hard else []
+
+
+def _error(runs: Sequence[Run]) -> Figure:
+    return mean_and_error([100 * run.results["top1_error"] for run in runs])
+
+
+def _key(config: Tree) -> str:
+    return json.dumps(config, sort_keys=True)
