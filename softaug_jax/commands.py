@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from softaug_jax.checks import UsageError
@@ -48,6 +49,19 @@ def cells(
     Raises:
       UsageError: if this is no checkout, or a name is unknown.
     """
+    tables = _tables()
+    try:
+        return tables.cells(table, datasets, models, methods)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def datasets_of(table: str) -> tuple[str, ...]:
+    """The data sets that a table of configs/tables.py can be of; raises UsageError if this is no checkout."""
+    return tuple(_tables().TABLES[table].models)
+
+
+def _tables() -> ModuleType:
     missing = [name for name in ("main.py", "configs/tables.py") if not Path(name).is_file()]
     if missing:
         raise UsageError(
@@ -56,10 +70,7 @@ def cells(
         )
     from configs import tables
 
-    try:
-        return tables.cells(table, datasets, models, methods)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    return tables
 
 
 def positive(text: str) -> int:

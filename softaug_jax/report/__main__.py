@@ -1,17 +1,21 @@
 """Compares finished runs: python -m softaug_jax.report RUNS... [--out=DIR] [--format=text|markdown|csv]
 
-With --table=table1|table2|table3|table4|barlow_twins|extras it sets them beside the paper's numbers, from a checkout.
+With --page=FILE.html it writes one page of the paper's tables and figures with ours beside them, and FILE.md.
+With --table=table1|table2|table3|table4|barlow_twins|extras it sets them beside the paper's numbers. Both from a
+checkout.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, add_selection
+from softaug_jax.report.page import write_page
 from softaug_jax.report.paper_table import PaperTable, paper_table
 from softaug_jax.report.run_figures import write_comparison_figures
 from softaug_jax.report.runs import Run, find
@@ -25,16 +29,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--table", help="table1, table2, table3, table4, barlow_twins or extras: set them beside the paper's numbers"
     )
+    parser.add_argument("--page", type=Path, help="FILE.html: all tables and figures, self-contained, and FILE.md")
     add_selection(parser)
     parser.add_argument("--out", type=Path, help="folder for the table as .md and .csv; and without --table, figures")
     parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the printed table")
-    args = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(words)
     try:
-        _report(args)
+        if args.page is None:
+            _report(args)
+        else:
+            _write_page(args, f"python -m softaug_jax.report {shlex.join(words)}")
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _write_page(args: argparse.Namespace, command: str) -> None:
+    for option, value in (("--table", args.table), ("--out", args.out)):
+        if value is not None:
+            raise UsageError(f"{option}={value} is not for --page, which has all tables and figures: leave it out.")
+    written = write_page(args.page, find(args.runs), args.dataset, args.model, command)
+    print(f"Wrote {', '.join(path.name for path in written)} and figures/ to {args.page.parent}.")
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -46,7 +63,7 @@ def _report(args: argparse.Namespace) -> None:
     if args.table is None:
         for option, values in (("--dataset", args.dataset), ("--model", args.model)):
             if values:
-                raise UsageError(f"{option}={values[0]} is for --table: add that, as in --table=table2.")
+                raise UsageError(f"{option}={values[0]} is for --table and --page: add one, as in --table=table2.")
         if not finished:
             raise UsageError("No run is finished, so there is nothing to compare.")
         _give(comparison(finished), "table", args, finished)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAPER_EPOCHS = 500  # of classification on CIFAR
 HEADER = ("Data", "Model", "Method", "Epochs", "Paper", "Ours", "n", "Change, paper", "Change, ours", "NLL", "ECE %")
+LEFT = 3  # columns that say what a row is of
 CSV_HEADER = (
     *("dataset", "model", "method", "epochs", "paper_top1_error", "paper_top1_error_standard_error"),
     *("top1_error", "top1_error_standard_error", "n", "paper_change", "change", "change_standard_error"),
@@ -83,12 +84,12 @@ class PaperTable(NamedTuple):
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        tables = [f"{title}\n{layout.aligned(cells, 3)}" for title, cells in self._tables()]
+        tables = [f"{title}\n{layout.aligned(cells, LEFT)}" for title, cells in self.tables()]
         return "\n".join(tables) + "\n" + "\n".join(self.notes) + "\n"
 
     def markdown(self) -> str:
         """As Markdown tables."""
-        tables = [f"{title}\n\n{layout.markdown(cells, 3)}" for title, cells in self._tables()]
+        tables = [f"{title}\n\n{layout.markdown(cells, LEFT)}" for title, cells in self.tables()]
         return "\n".join(tables) + "".join(f"\n{note}\n" for note in self.notes)
 
     def csv(self) -> str:
@@ -96,7 +97,8 @@ class PaperTable(NamedTuple):
         lines = [line.fields(epochs) for epochs, block in self.blocks.items() for line in block]
         return layout.as_csv([CSV_HEADER, *lines])
 
-    def _tables(self) -> list[tuple[str, list[Sequence[str]]]]:
+    def tables(self) -> list[tuple[str, list[Sequence[str]]]]:
+        """The blocks as text, each with its title; its first row is the header, its first LEFT columns are names."""
         has_ece = any(line.paper_ece for block in self.blocks.values() for line in block)
         tables: list[tuple[str, list[Sequence[str]]]] = []
         for epochs, block in self.blocks.items():
