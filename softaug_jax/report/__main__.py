@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_page(args: argparse.Namespace, command: str) -> None:
-    for option, value in (("--table", args.table), ("--out", args.out)):
+    printed = None if args.format == "text" else args.format
+    for option, value in (("--table", args.table), ("--out", args.out), ("--format", printed)):
         if value is not None:
             raise UsageError(f"{option}={value} is not for --page, which has all tables and figures: leave it out.")
     written = write_page(args.page, find(args.runs), args.dataset, args.model, command)

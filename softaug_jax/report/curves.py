@@ -81,7 +81,7 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     for members, label in zip(groups, legend(groups), strict=True):
         ece, _ = mean_and_error([run.results["ece"] for run in members])
         bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
-        lines.append(Binned(f"{label}: ECE {100 * ece:.2f} %", bins))
+        lines.append(Binned(f"{label}: ECE\u00a0{100 * ece:.2f}\u00a0%", bins))
     reliability_diagram(path, lines)
 
 

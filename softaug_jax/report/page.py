@@ -18,6 +18,7 @@ TABLES = {
     "table3": "Table 3: calibration, WideResNet-28-10",
     "table4": "Table 4: self-supervised, SimSiam",
 }
+OTHER_TABLES = ("extras", "barlow_twins")
 RUNS_HEADER = ("Run", "Method", "Data", "Model", "Epochs", "Seed", "Top-1 error %", "NLL", "ECE %")
 PROVENANCE_HEADER = ("Devices", "Date", "Commit")
 
@@ -30,7 +31,7 @@ def write_page(
     Args:
       path: of the page, FILE.html.
       runs: finished or not; those that are not are named on it.
-      datasets: those that it is of; none: the paper's, and figures of all runs.
+      datasets: those that it is of; none: the paper's, and those of the runs.
       models: the networks; none: the paper's, and those of the runs.
       command: that makes the page, to be shown on it.
 
@@ -59,7 +60,7 @@ def _document(
     finished = _baselines_first(finished, tables)
     opening = (
         "Finished runs beside the figures of Soft Augmentation (Liu et al., CVPR 2023, arXiv:2211.04625). A cell "
-        f"without a run says so. The page is of {len(finished)} finished runs and is made by:"
+        f"without a run says so. Finished runs on the page: {len(finished)}. It is made by:"
     )
     sections = [
         *(_table_section(name, table) for name, table in tables.items()),
@@ -92,9 +93,13 @@ def _is_wanted(run: Run, trained_on: set[str], models: Sequence[str]) -> bool:
 
 
 def _paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str], models: Sequence[str]) -> PaperTable | None:
-    """The table on those of the data sets that it has; None if it has none of them."""
-    chosen = [dataset for dataset in datasets if dataset in commands.datasets_of(name)]
-    return None if datasets and not chosen else paper_table(name, runs, chosen, models)
+    """The table on those of the data sets that it has; None if it has none. None asked for: the paper's, and ours."""
+    wanted = datasets
+    if not wanted:
+        papers = [cell.dataset for cell in commands.cells(name)]
+        wanted = list(dict.fromkeys([*papers, *(run.config["dataset"] for run in runs)]))
+    chosen = [dataset for dataset in wanted if dataset in commands.datasets_of(name)]
+    return paper_table(name, runs, chosen, models) if chosen else None
 
 
 def _baselines_first(runs: Sequence[Run], tables: dict[str, PaperTable | None]) -> list[Run]:
@@ -135,21 +140,38 @@ def _row(run: Run) -> tuple[str, ...]:
 def _left_out(runs: Sequence[Run], wanted: Sequence[Run], tables: dict[str, PaperTable | None]) -> list[str]:
     """What is not on the page, or in none of its tables, or not in a figure, and why."""
     notes = [f"{run.workdir} is not finished: left out." for run in wanted if run.summary is None]
-    if others := [str(run.workdir) for run in runs if run not in wanted]:
-        notes.append(f"Of another data set or network than was asked for: {', '.join(others)}.")
+    if others := [run for run in runs if run not in wanted]:
+        notes.append(f"Of another data set or network than was asked for: {_names(others)}.")
     finished = [run for run in wanted if run.summary is not None]
-    made = [table for table in tables.values() if table]
-    placed = {run.workdir for t in made for block in t.blocks.values() for line in block for run in line.runs}
-    for run in finished:
-        if run.workdir not in placed:
-            reasons = [stray for table in made for stray in table.strays if stray.startswith(f"{run.workdir} ")]
-            near = [reason for reason in reasons if "nearest" in reason]
-            about = min(near or reasons or [f"{run.workdir} has no top-1 error."], key=len)
-            notes.append(f"In no table: {about}")
-    for what, lacking in (
-        ("not tested under occlusion", [run for run in finished if not run.occlusion()]),
-        ("without calibration bins", [run for run in finished if run.bins() is None]),
-    ):
-        if lacking:
-            notes.append(f"In the tables, but {what}: {', '.join(str(run.workdir) for run in lacking)}.")
+    notes += _in_no_table(finished, [table for table in tables.values() if table])
+    if lacking := [run for run in finished if not run.occlusion()]:
+        notes.append(f"Not in Figure 5, since they were not tested under occlusion: {_names(lacking)}.")
+    if lacking := [run for run in finished if run.bins() is None]:
+        notes.append(f"Without a reliability diagram, since they have no calibration bins: {_names(lacking)}.")
     return notes
+
+
+def _in_no_table(runs: Sequence[Run], tables: Sequence[PaperTable]) -> list[str]:
+    """For each finished run without a row on the page, the table that has one, or else what it is nearest to."""
+    notes = []
+    strays = [run for run in runs if run.workdir not in _placed(tables)]
+    for name in OTHER_TABLES:
+        found = _placed([table for table in [_paper_table(name, strays, (), ())] if table])
+        if there := [run for run in strays if run.workdir in found]:
+            notes.append(f"In none of these tables, but in that of --table={name}: {_names(there)}.")
+        strays = [run for run in strays if run.workdir not in found]
+    for run in strays:
+        reasons = [stray for table in tables for stray in table.strays if stray.startswith(f"{run.workdir} ")]
+        near = [reason for reason in reasons if "nearest" in reason]
+        notes.append(f"In no table: {min(near or reasons or [str(run.workdir)], key=len)}")
+    return notes
+
+
+def _placed(tables: Sequence[PaperTable]) -> set[Path]:
+    """The workdirs of the runs that have a row."""
+    lines = [line for table in tables for block in table.blocks.values() for line in block]
+    return {run.workdir for line in lines for run in line.runs}
+
+
+def _names(runs: Sequence[Run]) -> str:
+    return ", ".join(str(run.workdir) for run in runs)

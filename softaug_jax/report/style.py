@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200
+# Of a legend's text, about: the mean width of a letter, a line's height, and what a line's mark takes.
+LETTER_INCHES, LINE_INCHES, HANDLE_LETTERS = 0.066, 0.14, 9
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the yellow is left out, too light for lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -66,5 +69,8 @@ def drawing(path: str | Path, width: float, height: float, **subplots: Any) -> I
 
 
 def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
-    """Puts the legend under the axes, where it covers no data."""
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    """Puts the legend under the axes, where it covers no data; breaks labels that are wider than the figure."""
+    width = max(20, int(figure.get_figwidth() / columns / LETTER_INCHES) - HANDLE_LETTERS)
+    labels = [textwrap.fill(str(handle.get_label()), width) for handle in handles]
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * sum(label.count("\n") for label in labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

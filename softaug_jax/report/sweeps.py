@@ -49,7 +49,9 @@ def sweeps(runs: Sequence[Run]) -> list[Sweep]:
     for run in runs:
         if not run.is_self_supervised and "top1_error" in run.results:
             config = trained(run.config)
-            rest = {name: value for name, value in config.items() if name not in CROP and not name.startswith("soften.")}
+            rest = {
+                name: value for name, value in config.items() if name not in CROP and not name.startswith("soften.")
+            }
             alike.setdefault(_key({**rest, "epochs": run.config["epochs"]}), []).append(run)
     return [sweep for members in alike.values() for sweep in _of_alike(members)]
 

@@ -1,6 +1,7 @@
 """Workdirs like those that training leaves, without training."""
 
 import copy
+import importlib
 import json
 
 import numpy as np
@@ -64,6 +65,13 @@ def make_run(workdir, *, changes=None, seed=0, top1_error=0.05, ece=0.02, finish
     if finished:
         (workdir / "summary.json").write_text(json.dumps(summary))
     return workdir, summary
+
+
+def put(workdir, config="cifar10_baseline", arg="", top1_error=0.05, fields=None, **options):
+    """A finished run of a config, as main.py would leave it."""
+    built = importlib.import_module(f"configs.{config}").get_config(arg)
+    built.update_from_flattened_dict(fields or {})
+    return make_run(workdir, changes=built.to_dict(), seed=built.seed, top1_error=top1_error, **options)
 
 
 def _bins(rng, num_test, top1_error, ece):

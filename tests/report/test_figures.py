@@ -51,6 +51,21 @@ def test_several_runs_in_one_figure(tmp_path):
         assert not is_blank(tmp_path / "new" / "figure.png")
 
 
+def test_long_labels_are_broken_to_fit_the_figure(tmp_path):
+    from matplotlib.image import imread
+
+    sizes = {}
+    for name in ("short", "a method of so many parts that " * 4):
+        run = report.read(make_run(tmp_path / name, method=name)[0])
+        report.reliability(tmp_path / f"{name}.png", [run])
+        sizes[name] = width, _ = size_of(tmp_path / f"{name}.png")
+        below_axes = imread(tmp_path / f"{name}.png")[900:, :, :3]
+        assert np.ptp(below_axes) > 0.5
+        assert below_axes[:, : width // 50].min() == below_axes[:, -width // 50 :].min() == 1.0
+    (short, long) = sizes.values()
+    assert long[0] == short[0] and long[1] > short[1] + 50
+
+
 def test_without_data_there_is_no_figure(tmp_path):
     workdir, _ = make_run(tmp_path / "run", finished=False)
     (workdir / "metrics.jsonl").unlink()

@@ -1,7 +1,6 @@
 """Our runs beside the paper's numbers: which run belongs where, and every figure by other means."""
 
 import csv
-import importlib
 import io
 import json
 import shlex
@@ -19,7 +18,7 @@ from softaug_jax.report import find
 from softaug_jax.report.__main__ import main
 from softaug_jax.report.paper_table import paper_table
 from softaug_jax.report.statistics import difference
-from tests.report.synthetic import make_run
+from tests.report.synthetic import put
 
 ROOT = Path(__file__).parents[2]
 HARD, SOFT = (0.044, 0.046, 0.045), (0.036, 0.035, 0.040)
@@ -28,13 +27,6 @@ HARD, SOFT = (0.044, 0.046, 0.045), (0.036, 0.035, 0.040)
 @pytest.fixture(autouse=True)
 def _in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)
-
-
-def put(workdir, config="cifar10_baseline", arg="", top1_error=0.05, fields=None, **options):
-    """A finished run of a config, as main.py would leave it."""
-    built = importlib.import_module(f"configs.{config}").get_config(arg)
-    built.update_from_flattened_dict(fields or {})
-    return make_run(workdir, changes=built.to_dict(), seed=built.seed, top1_error=top1_error, **options)
 
 
 @pytest.fixture
@@ -209,7 +201,7 @@ def test_a_wrong_command_is_one_line_and_code_2(runs, monkeypatch, capsys):
     for argv, said in (
         (["--table=table5"], "Choose from table1, table2, table3, table4, barlow_twins, extras."),
         (["--table=table1", "--dataset=digits"], "Choose from cifar100, cifar10."),
-        (["--model=resnet18"], "--model=resnet18 is for --table: add that"),
+        (["--model=resnet18"], "--model=resnet18 is for --table and --page: add one"),
     ):
         assert main([str(runs), *argv]) == 2
         error = capsys.readouterr().err

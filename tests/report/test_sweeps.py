@@ -1,0 +1,107 @@
+"""Figure 3 from finished runs: which runs are in it, and its numbers by hand."""
+
+from contextlib import contextmanager
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+from matplotlib.figure import Figure
+
+from softaug_jax.report import find, reductions
+from softaug_jax.report.reductions import Point
+from softaug_jax.report.sweeps import sweeps
+from tests.report.synthetic import put
+
+HARD = (0.050, 0.054)
+SOFT = {(0.1, 1.0): 0.045, (0.3, 2.0): 0.040, (0.5, 2.0): 0.047}
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two seeds of the hard crop, three soft crops with target and weight, one with the target alone, and smoothing."""
+    for seed, error in enumerate(HARD):
+        put(tmp_path / f"hard{seed}", "cifar10_baseline", f"seed={seed}", error)
+    for (sigma, k), error in SOFT.items():
+        put(tmp_path / f"soft{sigma}", "cifar10_sa", "", error, {"augment.sigma": sigma, "soften.k": k})
+    put(tmp_path / "target", "cifar10_sa", "mode=target", 0.043)
+    put(tmp_path / "target3", "cifar10_sa", "mode=target", 0.044, {"soften.k": 3.0})
+    put(tmp_path / "none", "cifar10_sa", "mode=none", 0.049, {"soften.k": 4.0})
+    put(tmp_path / "smooth", "cifar10_baseline", "smoothing=0.2", 0.046)
+    return tmp_path
+
+
+def at(points, line):
+    return {round(point.at, 6): point.reduction for point in points if point.line == line}
+
+
+def test_reductions_are_the_baselines_error_less_the_soft_crops_in_points(runs):
+    (sweep,) = sweeps(find([runs]))
+    assert (sweep.dataset, sweep.model, sweep.epochs, len(sweep.baseline)) == ("cifar10", "resnet18", 500, 2)
+    curves, modes, smoothing = sweep.panels()
+    base = mean(HARD)
+    assert at(curves, 2.0)[0.3][0] == pytest.approx(100 * (base - 0.040))
+    assert at(curves, 2.0).keys() == {0.3, 0.5} and at(curves, 1.0).keys() == {0.1}
+    assert at(modes, "target")[0.3][0] == pytest.approx(100 * (base - 0.043))
+    assert at(modes, ("target", 3.0))[0.3][0] == pytest.approx(100 * (base - 0.044))
+    assert at(modes, "none")[0.3][0] == pytest.approx(100 * (base - 0.049))
+    assert at(modes, "target_and_weight").keys() == {0.3, 0.5}
+    assert at(smoothing, "smoothing") == {0.2: (pytest.approx(100 * (base - 0.046)), None)}
+
+
+def test_seeds_are_one_point_with_a_standard_error(runs):
+    put(runs / "again", "cifar10_sa", "seed=1", 0.042)
+    (sweep,) = sweeps(find([runs]))
+    (point,) = [point for point in sweep.panels().curves if point.at == 0.3]
+    error = 100 * sqrt(stdev(HARD) ** 2 / 2 + stdev((0.040, 0.042)) ** 2 / 2)
+    assert point == Point(2.0, 0.3, (pytest.approx(100 * (mean(HARD) - 0.041)), pytest.approx(error)))
+
+
+def test_runs_that_differ_in_anything_else_are_of_other_figures(runs):
+    put(runs / "ra", "cifar10_sa", "policy=randaugment", 0.030)
+    put(runs / "p_min", "cifar10_sa", "", 0.030, {"soften.p_min": 0.5})
+    put(runs / "constant", "cifar10_sa", "smoothing=0.1", 0.030)
+    put(runs / "other_epochs", "cifar10_sa", "epochs=100", 0.030)
+    put(runs / "hard16", "cifar10_baseline", "pad_px=16", 0.030)
+    (sweep,) = sweeps(find([runs]))
+    names = {run.workdir.name for run in sweep.runs}
+    assert names == {"hard0", "hard1", "soft0.1", "soft0.3", "soft0.5", "target", "target3", "none", "smooth"}
+
+
+def test_there_is_no_figure_without_a_baseline_or_of_one_soft_crop(runs):
+    found = find([runs])
+    assert sweeps([run for run in found if "hard" not in run.workdir.name]) == []
+    assert sweeps([run for run in found if run.workdir.name in ("hard0", "soft0.3")]) == []
+    assert len(sweeps([run for run in found if run.workdir.name in ("hard0", "soft0.3", "soft0.1")])) == 1
+
+
+def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, monkeypatch):
+    put(runs / "k", "cifar10_sa", "", 0.041, {"soften.k": 1.5, "augment.sigma": 0.7})
+    figure = Figure()
+
+    @contextmanager
+    def drawing(path, width, height, **subplots):
+        yield figure, list(figure.subplots(squeeze=False, **subplots).flat)
+
+    monkeypatch.setattr(reductions, "drawing", drawing)
+    (sweep,) = sweeps(find([runs]))
+    reductions.draw(tmp_path / "unused.png", sweep.panels())
+    drawn = [{}, {}, {}]
+    for axes, lines in zip(figure.axes, drawn, strict=True):
+        for line in axes.containers:
+            at, reduction = line.lines[0].get_data()
+            assert axes.get_xlim()[0] < min(at) and max(at) < axes.get_xlim()[1]
+            lines[line.get_label()] = dict(zip(at, [round(value, 6) for value in reduction], strict=True))
+    assert drawn[0] == {"$k$ = 1": {0.1: 0.7}, "$k$ = 1.5": {0.7: 1.1}, "$k$ = 2": {0.3: 1.2, 0.5: 0.5}}
+    assert drawn[1] == {
+        "target and weight": {0.3: 1.2, 0.5: 0.5},
+        "target only": {0.3: 0.9},
+        "target only, $k$ = 3": {0.3: 0.8},
+        "none: hard targets": {0.3: 0.3},
+    }
+    assert {label: list(line.values()) for label, line in drawn[2].items()} == {"label smoothing": [0.6]}
