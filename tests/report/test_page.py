@@ -179,6 +179,9 @@ def test_what_configs_and_names_contain_is_text(written, parsed):
     rows = next(rows for name, rows in parsed.tables().items() if name.startswith("Finished runs"))
     (row,) = (row for row in rows if row[0].endswith("<b>"))
     assert row[1] == ODD
+    described = [image["alt"].partition("500 epochs: ")[2] for image in parsed.all("img")[2:]]
+    soft = "soft crop, target_and_weight"
+    assert described == [f"hard crop; {ODD}; {soft}"] * 3  # the baseline first
     markdown = (written / "page.md").read_text(encoding="utf-8")
     outside_commands = re.sub(r"^```.*?^```$", "", markdown, flags=re.M | re.S)
     assert "<" not in outside_commands and '&lt;b&gt;bold&lt;/b&gt; &amp; "quoted" \\| piped |' in outside_commands
@@ -230,6 +233,17 @@ def test_a_page_of_no_table_s_data_set_has_its_figures(tmp_path, capsys):
     parsed = Parsed((tmp_path / "digits.html").read_text())
     assert sum("none of the data sets" in element["text"] for element in parsed.all("p")) == 4
     assert (tmp_path / "figures" / "digits-resnet18-20ep" / "occlusion.png").is_file()
+
+
+def test_imagenet_v2_is_of_the_runs_on_imagenet(tmp_path):
+    changes = {"v2/top1_error": 0.35, "v2/nll": 1.5, "v2/ece": 0.03}
+    workdir, summary = put(tmp_path / "run", "imagenet_baseline", "", 0.23)
+    (workdir / "summary.json").write_text(json.dumps(summary | changes))
+    page.write_page(tmp_path / "p.html", find([workdir]), ["imagenet_v2"], [], "made so")
+    parsed = Parsed((tmp_path / "p.html").read_text())
+    (rows,) = (rows for name, rows in parsed.tables().items() if name.startswith("table"))
+    (row,) = (row for row in rows if row[:3] == ["imagenet_v2", "resnet50", "Baseline"])
+    assert row[4:7] == ["34.97 ± 0.03", "35.00", "1"]
 
 
 def test_more_methods_than_colours_are_in_several_figures_that_share_the_first(tmp_path):
