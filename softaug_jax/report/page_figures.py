@@ -24,7 +24,7 @@ COMPARED: dict[str, tuple[str, dict[str, str], str]] = {
     "figure5": (
         "Figure 5: error under occlusion",
         {
-            "occlusion": "Top-1 error against the share of the image that a square of the mean colour hides; bars are "
+            "occlusion": "Top-1 error against the share of the image that a square hides; bars are "
             "standard errors over seeds."
         },
         "None of these runs was tested under occlusion: evals.final of their configs lacks it.",
@@ -32,7 +32,7 @@ COMPARED: dict[str, tuple[str, dict[str, str], str]] = {
     "reliability": (
         "Reliability diagrams",
         {
-            "reliability": "Accuracy against confidence in ten bins, seeds pooled, and below it the share of the test "
+            "reliability": "Accuracy against confidence by bin, seeds pooled, and below it the share of the test "
             "images in each bin."
         },
         "None of these runs measured its calibration: evals.final of their configs lacks it.",
