@@ -19,11 +19,13 @@ _ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,]*)\]")
 class Operation(NamedTuple):
     """One operation, and how often the program runs it."""
 
+    name: str
     opcode: str
     arrays: tuple[tuple[str, int], ...]  # of its result: dtype and bytes
     path: str  # its op_name: jit(step)/augment/...; empty if the compiler made it
     cycles: int  # estimated, once
     times: int
+    read: int  # bytes of its operands, though it may need a part of them only
 
     @property
     def bytes(self) -> int:
@@ -39,11 +41,14 @@ def operations(text: str) -> list[Operation]:
     found: list[Operation] = []
 
     def visit(name: str, times: int) -> None:
+        sizes: dict[str, int] = {}
         for line in computations[name]:
             match = _OPERATION.match(line)
             if match is None:
                 continue
-            found.append(_operation(match, line, times))
+            operation = _operation(match, line, times, sizes)
+            sizes[operation.name] = operation.bytes
+            found.append(operation)
             if match["opcode"] == "while":
                 trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
                 visit(_called("body", line)[0], times * int(trips[1] if trips else 1))
@@ -117,11 +122,15 @@ def _called(kind: str, line: str) -> list[str]:
     return re.findall(r"[\w.\-]+", match[1])
 
 
-def _operation(match: re.Match[str], line: str, times: int) -> Operation:
+def _operation(match: re.Match[str], line: str, times: int, sizes: dict[str, int]) -> Operation:
+    """`sizes` has the bytes of what comes before it in its computation, by name."""
+    operands = line[match.end() :].partition(")")[0]
+    read = sum(sizes.get(name, 0) for name in re.findall(r"%([\w.\-]+)", operands))
     path = re.search(r'op_name="([^"]*)"', line)
     cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
     arrays = tuple(_array(array) for array in _ARRAY.finditer(match["type"]))
-    return Operation(match["opcode"], arrays, path[1] if path else "", int(cycles[1]) if cycles else 0, times)
+    cost = int(cycles[1]) if cycles else 0
+    return Operation(match["name"], match["opcode"], arrays, path[1] if path else "", cost, times, read)
 
 
 def _array(match: re.Match[str]) -> tuple[str, int]:

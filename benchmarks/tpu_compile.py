@@ -19,37 +19,21 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # this is no cloud machine to ask about its TPUs
 
 import jax
-import numpy as np
 
 from benchmarks import hlo
-from benchmarks.model_flops import forward_flops
+from benchmarks.programs import PROGRAMS, Program, trace
 from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of, quiet
-from softaug_jax.data.device import DeviceData
 from softaug_jax.run_files import write_json
-from softaug_jax.target import compiling_for
-from softaug_jax.train import evaluation, feed, setup, sharding
 
 TINY_BYTES = 64 * 1024
-PROGRAMS = ("step", "dispatch", "eval")
-
-
-class Program(NamedTuple):
-    """A program to compile: a jitted function and the shapes of its arguments."""
-
-    function: Any
-    arguments: tuple[Any, ...]
-    steps: int  # of training or evaluation in one call
-    images: int  # of one step, over all devices
-    flops: float  # of the network's convolutions and matrix products, of one step
-    outside: str = "update"  # the part of the step that what is under no named scope is of
 
 
 def devices_of(where: Slice) -> list[Any]:
@@ -63,33 +47,6 @@ def devices_of(where: Slice) -> list[Any]:
             f'--topology={where.topology}: no compiler for it ({error}). Install one: pip install "jax[tpu]".'
         ) from None
     return list(described.devices)
-
-
-def program(config: Any, where: Slice, name: str) -> Program:
-    """The real program of a run with this config on this slice: one step, a dispatch of several, or evaluation."""
-    with compiling_for("tpu"):
-        parts = setup.build(config)
-        length = (config.data.steps_per_dispatch or feed.default_steps_per_dispatch()) if name == "dispatch" else 1
-    shardings = sharding.over(devices_of(where))
-    state = jax.eval_shape(parts.initial_state)
-    about, batch = parts.info, config.eval_batch_size if name == "eval" else config.batch_size
-    images = lambda count: jax.ShapeDtypeStruct((count, *about.image_size, about.channels), np.uint8)
-    labels = lambda count: jax.ShapeDtypeStruct((count,), np.int32)
-    flops = batch * forward_flops(parts.model, state, about)
-    if name == "eval":
-        predict = evaluation.jit_predict(parts.predict, about, shardings)
-        return Program(predict, (state, images(batch)), 1, batch, flops, outside="forward")
-    if name == "step":
-        step = feed.jit_step(parts.step, shardings)
-        fields = {"image": images(batch), "label": labels(batch)}
-        if about.encoded:  # the host cuts the images, and says what it cut
-            fields["crop"] = jax.ShapeDtypeStruct((batch, 4), np.float32)
-        return Program(step, (state, fields), 1, batch, 3 * flops)
-    data = DeviceData(images(about.num_train), labels(about.num_train))
-    arguments = (state, data, labels(2 * about.num_train), jax.ShapeDtypeStruct((), np.int32))
-    return Program(
-        feed.jit_dispatch(parts.step, parts.schedule, shardings, length), arguments, length, batch, 3 * flops
-    )
 
 
 def describe(compiled: Any, what: Program, where: Slice) -> dict[str, Any]:
@@ -183,9 +140,9 @@ def measure(options: Iterable[str], topology: str, name: str, per_chip: int | No
         config.batch_size = config.eval_batch_size = per_chip * where.chips
     if (config.eval_batch_size if name == "eval" else config.batch_size) % where.chips:
         raise UsageError(f"The batch does not divide over {where.chips} chips of {topology}. Give --per_chip=128.")
-    what = program(config, where, name)
+    what = trace(config, "tpu", devices_of(where), name)
     start = time.perf_counter()
-    compiled = what.function.lower(*what.arguments).compile()
+    compiled = what.lowered.compile()
     return {
         "config": list(options),
         "model": config.model.name,

@@ -1,30 +1,44 @@
-"""Which platform programs are compiled for: JAX's own, unless a program is compiled for a machine that is not here."""
+"""Which machine programs are compiled for: JAX's own devices, unless it is one that is not here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import jax
 
-_CHOSEN: ContextVar[str | None] = ContextVar("platform", default=None)
+
+class Target(NamedTuple):
+    """A machine that is not here."""
+
+    platform: str  # "cpu", "gpu" or "tpu"
+    num_devices: int
+
+
+_CHOSEN: ContextVar[Target | None] = ContextVar("target", default=None)
 
 
 def platform() -> str:
     """ "cpu", "gpu" or "tpu": what to choose by wherever a program depends on the platform."""
-    return _CHOSEN.get() or jax.default_backend()
+    chosen = _CHOSEN.get()
+    return chosen.platform if chosen else jax.default_backend()
 
 
 def is_alone() -> bool:
     """Whether there is one device, so that nothing is summed across devices."""
-    return _CHOSEN.get() is None and jax.device_count() == 1
+    chosen = _CHOSEN.get()
+    return (chosen.num_devices if chosen else jax.device_count()) == 1
 
 
 @contextmanager
-def compiling_for(platform: str) -> Iterator[None]:
-    """Within it `platform()` is the given one, whatever devices JAX has."""
-    token = _CHOSEN.set(platform)
+def compiling_for(platform: str, num_devices: int) -> Iterator[None]:
+    """Within it `platform()` and `is_alone()` tell of that machine, whatever devices JAX has.
+
+    Programs are to be both built and traced (`lower`) within it.
+    """
+    token = _CHOSEN.set(Target(platform, num_devices))
     try:
         yield
     finally:

@@ -55,6 +55,12 @@ def test_collectives_are_counted_once_at_their_start_with_their_bytes_and_types(
     assert (outside.opcode, outside.times, outside.bytes) == ("all-reduce-start", 1, 4 * (8 + 3))
 
 
+def test_operands_are_read_at_their_own_size():
+    found = {o.name: o for o in hlo.operations(TEXT)}
+    assert (found["start"].read, found["conv"].read, found["a"].read) == (4 * (8 + 8), 4 * 8, 0)
+    assert found["crop"].read == 4 * (1 + 8)  # the whole carry of the loop
+
+
 @pytest.mark.parametrize(
     ("path", "part"),
     [
