@@ -66,7 +66,13 @@ def test_a_classifier_has_no_nearest_neighbours():
         validate(config(evals__final=("knn",)), num_devices=1)
 
 
-@pytest.mark.parametrize(("name", "arg"), [("simsiam", ""), ("barlow_twins", "hypothesis=sa2,k=2,p_min=0.1")])
+@pytest.mark.parametrize(
+    ("name", "arg"),
+    [
+        ("simsiam", ""),
+        pytest.param("barlow_twins", "hypothesis=sa2,k=2,p_min=0.1", marks=pytest.mark.slow),
+    ],
+)
 def test_variants_take_a_step(name, arg):
     chosen = small(name, arg)
     validate(chosen, num_devices=8)
