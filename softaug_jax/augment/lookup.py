@@ -30,56 +30,51 @@ def thresholds(space: Space) -> np.ndarray:
 
 def remap(images: jax.Array, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
     """Replaces the grey levels of images, int32 [B, H, W, C], by their operation, bit mask and threshold, [B]."""
-    batch, channels = images.shape[0], images.shape[-1]
-    pixels = images.reshape(batch, -1, channels)
-    counts = histogram(pixels)
-    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, 1, _LEVELS)
-    operation, mask, threshold = (value.reshape(batch, 1, 1) for value in (operation, mask, threshold))
-    plain = level & mask
-    plain = jnp.where(plain < threshold, plain, 255 - plain)
-    table = jnp.where(operation == _EQUALIZE, _equalized(counts, pixels.shape[1]), plain)
-    table = jnp.where(operation == _AUTOCONTRAST, _stretched(counts), table)
-    table = table.reshape(batch, channels * _LEVELS)
-    place = pixels + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
+    channels = images.shape[-1]
     # Channel after channel: a TPU lays out rows of pixels, and tearing apart three interleaved channels costs it more
     # than all the rest of the look-up.
-    place = jnp.moveaxis(place, -1, 1).reshape(batch, -1)
-    planes = jnp.take_along_axis(table, place, axis=1, mode="promise_in_bounds")
-    return jnp.moveaxis(planes.reshape(batch, channels, *images.shape[1:3]), 1, -1)
+    planes = jnp.moveaxis(images, -1, 1)
+    rows = planes.reshape(planes.shape[0] * planes.shape[1], -1)
+    counts = histogram(rows)
+    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, _LEVELS)
+    operation, mask, threshold = (jnp.repeat(value, channels)[:, None] for value in (operation, mask, threshold))
+    plain = level & mask
+    plain = jnp.where(plain < threshold, plain, 255 - plain)
+    table = jnp.where(operation == _EQUALIZE, _equalized(counts, rows.shape[1]), plain)
+    table = jnp.where(operation == _AUTOCONTRAST, _stretched(counts), table)
+    rows = jnp.take_along_axis(table, rows, axis=1, mode="promise_in_bounds")
+    return jnp.moveaxis(rows.reshape(planes.shape), 1, -1)
 
 
-def histogram(pixels: jax.Array) -> jax.Array:
-    """How often each grey level occurs: int32 [B, P, C] -> int32 [B, C, 256].
+def histogram(rows: jax.Array) -> jax.Array:
+    """How often each grey level occurs in each row: int32 [R, P] -> int32 [R, 256].
 
     On a CPU by adding one at a time. A TPU is slow at that and fast at matrix products, so on accelerators the upper
     and the lower four bits of a level are rows of 16 zeros and ones, and their product over the pixels counts the
     pairs. (CIFAR-10 on one core, microseconds an image: scatter 3, this product 28, in int8 12, comparing with each of
     the 256 levels 1300. On an accelerator neither was timed.)
     """
-    return jax.lax.platform_dependent(pixels, cpu=count_by_scatter, default=count_by_product)
+    return jax.lax.platform_dependent(rows, cpu=count_by_scatter, default=count_by_product)
 
 
-def count_by_scatter(pixels: jax.Array) -> jax.Array:
+def count_by_scatter(rows: jax.Array) -> jax.Array:
     """The histogram by scattered addition."""
-    batch, _, channels = pixels.shape
-    place = pixels + _LEVELS * jnp.arange(channels, dtype=jnp.int32).reshape(1, 1, channels)
-    count = lambda place: jnp.zeros(channels * _LEVELS, jnp.int32).at[place].add(1, mode="promise_in_bounds")
-    return jax.vmap(count)(place.reshape(batch, -1)).reshape(batch, channels, _LEVELS)
+    count = lambda row: jnp.zeros(_LEVELS, jnp.int32).at[row].add(1, mode="promise_in_bounds")
+    return jax.vmap(count)(rows)
 
 
-def count_by_product(pixels: jax.Array) -> jax.Array:
-    """The histogram by a matrix product per image and channel, exact below 2**24 pixels."""
-    batch, _, channels = pixels.shape
-    nibble = jnp.arange(16, dtype=jnp.int32).reshape(1, 1, 1, 16)
-    upper = ((pixels >> 4)[..., None] == nibble).astype(jnp.bfloat16)
-    lower = ((pixels & 15)[..., None] == nibble).astype(jnp.bfloat16)
-    counts = jnp.einsum("bpcu,bpcl->bcul", upper, lower, preferred_element_type=jnp.float32)
-    return counts.astype(jnp.int32).reshape(batch, channels, _LEVELS)
+def count_by_product(rows: jax.Array) -> jax.Array:
+    """The histogram by a matrix product a row, exact below 2**24 pixels."""
+    nibble = jnp.arange(16, dtype=jnp.int32).reshape(1, 16, 1)
+    upper = ((rows >> 4)[:, None] == nibble).astype(jnp.bfloat16)
+    lower = ((rows & 15)[:, None] == nibble).astype(jnp.bfloat16)
+    counts = jnp.einsum("rup,rlp->rul", upper, lower, preferred_element_type=jnp.float32)
+    return counts.astype(jnp.int32).reshape(len(rows), _LEVELS)
 
 
 def _equalized(counts: jax.Array, pixels: int) -> jax.Array:
-    """The table, int32 [B, C, 256], that spreads the levels evenly; the identity where there are too few to spread."""
-    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, 1, _LEVELS)
+    """The table, int32 [R, 256], that spreads the levels evenly; the identity where there are too few to spread."""
+    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, _LEVELS)
     _, highest = _extremes(counts)
     at_highest = jnp.sum(jnp.where(level == highest, counts, 0), axis=-1, keepdims=True)
     step = jax.lax.div(pixels - at_highest, jnp.full_like(at_highest, 255))
@@ -89,21 +84,21 @@ def _equalized(counts: jax.Array, pixels: int) -> jax.Array:
 
 
 def _stretched(counts: jax.Array) -> jax.Array:
-    """The table, int32 [B, C, 256], that takes the lowest level to 0 and the highest to 255."""
+    """The table, int32 [R, 256], that takes the lowest level to 0 and the highest to 255."""
     lowest, highest = _extremes(counts)
-    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, 1, _LEVELS)
+    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, _LEVELS)
     span = highest - lowest
     # The half keeps the quotient away from the whole numbers, by more than any way of dividing is off.
     above = 255 * jnp.clip(level - lowest, 0, span)
     stretched = ((above.astype(jnp.float32) + 0.5) / jnp.maximum(span, 1).astype(jnp.float32)).astype(jnp.int32)
     sets, set_of = _short_levels()
-    short = jnp.unpackbits(jnp.asarray(sets)[jnp.asarray(set_of)[lowest[..., 0], highest[..., 0]]], axis=-1)
+    short = jnp.unpackbits(jnp.asarray(sets)[jnp.asarray(set_of)[lowest[:, 0], highest[:, 0]]], axis=-1)
     return jnp.where(span > 0, stretched - short.astype(jnp.int32), level)
 
 
 def _extremes(counts: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The lowest and the highest level that occur, int32 [B, C, 1] each."""
-    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, 1, _LEVELS)
+    """The lowest and the highest level that occur, int32 [R, 1] each."""
+    level = jnp.arange(_LEVELS, dtype=jnp.int32).reshape(1, _LEVELS)
     lowest = jnp.min(jnp.where(counts > 0, level, _LEVELS - 1), axis=-1, keepdims=True)
     return lowest, jnp.max(jnp.where(counts > 0, level, 0), axis=-1, keepdims=True)
 
