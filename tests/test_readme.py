@@ -55,3 +55,16 @@ def test_the_self_supervised_figures_are_those_of_their_records():
     for *shown, name in rows:
         record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
         assert [f"{100 * record[key]:.2f}" for key in ("knn_top1_error", "top1_error")] == shown
+
+
+def test_the_calibration_methods_figures_are_those_of_their_records():
+    rows = re.findall(
+        r"^\| [^|]+ \| `\w+` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.-]+) \| `(table3-[\w.-]+)` \|$", README, re.M
+    )
+    assert len(rows) == 7
+    for *shown, name in rows:
+        record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+        of = record.get("figures", record)  # those of an ensemble are a test's, not a training's
+        ece, energy = of.get("ece_10_bins", of.get("ece")), of.get("energy/auroc_right")
+        expected = [f"{100 * of['top1_error']:.2f}", f"{of['nll']:.3f}", f"{100 * ece:.2f}"]
+        assert [*expected, "-" if energy is None else f"{energy:.3f}"] == shown
