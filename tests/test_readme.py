@@ -68,3 +68,14 @@ def test_the_calibration_methods_figures_are_those_of_their_records():
         ece, energy = of.get("ece_10_bins", of.get("ece")), of.get("energy/auroc_right")
         expected = [f"{100 * of['top1_error']:.2f}", f"{of['nll']:.3f}", f"{100 * ece:.2f}"]
         assert [*expected, "-" if energy is None else f"{energy:.3f}"] == shown
+
+
+def test_the_figures_by_fill_are_those_of_their_records():
+    text = (ROOT / "docs/study.md").read_text()
+    rows = re.findall(r"^\| \w+ \| ([a-z ]+) \|((?: [\d.]+ \|){5}) `(occlusion-[\w.-]+)` \|$", text, re.M)
+    assert len(rows) == 6
+    keys = {"mean colour": "mean", "black": "black", "uniform noise": "noise"}
+    for fill, figures, name in rows:
+        of = json.loads((ROOT / "benchmarks" / "results" / name).read_text())["figures"][keys[fill]]
+        expected = [f"{100 * of[f'occlusion/top1_error@{share}%']:.2f}" for share in (0, 20, 40, 60, 80)]
+        assert figures.replace("|", "").split() == expected
