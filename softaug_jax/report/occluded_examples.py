@@ -46,7 +46,7 @@ def occluded_examples(
     )
     grid = {"nrows": rows, "ncols": columns}
     with drawing(path, 1.32 * columns + 0.3, height, **grid) as (figure, all_axes):
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
+        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, rect=(0, 0, 1, 0.985))  # type: ignore[union-attr, call-arg]
         for number, axes in enumerate(all_axes):
             row, column = divmod(number, columns)
             axes.imshow(as_rgb(images[row, column]), interpolation="nearest")
@@ -54,7 +54,7 @@ def occluded_examples(
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.6)
             if row == 0:
-                axes.set_title(rf"$\lambda$ = {100 * shares[column]:.0f} %", fontsize=8.5, pad=4)
+                axes.set_title(f"λ = {100 * shares[column]:.0f} %", fontsize=8.5, pad=4)
             if column == 0:
                 axes.set_ylabel(_short(names[row]), fontsize=8.5, labelpad=4)
             for line, (letter, table) in enumerate(zip(letters, verdicts.values(), strict=True)):
