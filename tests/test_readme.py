@@ -79,3 +79,11 @@ def test_the_figures_by_fill_are_those_of_their_records():
         of = json.loads((ROOT / "benchmarks" / "results" / name).read_text())["figures"][keys[fill]]
         expected = [f"{100 * of[f'occlusion/top1_error@{share}%']:.2f}" for share in (0, 20, 40, 60, 80)]
         assert figures.replace("|", "").split() == expected
+
+
+def test_the_methods_costs_are_those_of_their_record():
+    cost = json.loads((ROOT / "benchmarks" / "results" / "methods_cost.json").read_text())
+    rates = {case: f["images_per_second"]["median"] for case, f in cost["settings"][0]["cases"].items()}
+    for name in ("SNGP", "DUQ", "DDU"):
+        (shown,) = re.findall(rf"\bof {name}\s+(?:takes )?([\d.]+) times", README)
+        assert f"{rates['hard_crop'] / rates[name.lower()]:.2f}" == shown
