@@ -31,9 +31,8 @@ def test_one_device_equals_eight(loader):
 
 
 METHODS = [
-    "method=cutmix",
     "policy=randaugment",
-    *(pytest.param(f"method={name}", marks=pytest.mark.slow) for name in ("mixup", "online_label_smoothing")),
+    *(pytest.param(f"method={name}", marks=pytest.mark.slow) for name in ("cutmix", "mixup", "online_label_smoothing")),
 ]
 
 

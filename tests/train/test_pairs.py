@@ -41,11 +41,12 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(loader):
     assert_states_equal(whole, resumed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arg"),
     [
         ("simsiam", "hypothesis=sa1,learning_rate=0.5"),
-        pytest.param("barlow_twins", "hypothesis=sa1", marks=pytest.mark.slow),
+        ("barlow_twins", "hypothesis=sa1"),
     ],
 )
 def test_nearest_neighbours_are_better_than_before_training(name, arg):
