@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +24,7 @@ from benchmarks import hlo
 from benchmarks.gpu_chips import GPUS, Gpu
 from benchmarks.programs import PROGRAMS, Program, trace
 from softaug_jax.checks import UsageError
-from softaug_jax.cli import config_of, quiet
+from softaug_jax.cli import config_of, run_command
 from softaug_jax.run_files import write_json
 
 # Operations that launch nothing.
@@ -122,8 +121,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    quiet()
-    try:
-        main(sys.argv[1:])
-    except UsageError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

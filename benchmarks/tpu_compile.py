@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ from benchmarks import hlo
 from benchmarks.programs import PROGRAMS, Program, trace
 from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
-from softaug_jax.cli import config_of, quiet
+from softaug_jax.cli import config_of, run_command
 from softaug_jax.run_files import write_json
 
 TINY_BYTES = 64 * 1024
@@ -180,8 +179,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    quiet()
-    try:
-        main(sys.argv[1:])
-    except UsageError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)
