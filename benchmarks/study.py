@@ -22,7 +22,7 @@ from benchmarks import study_figure, study_lists, study_table
 from benchmarks.study_lists import Entry
 from benchmarks.study_runner import Plan, Runner
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, local_folder, positive
 from softaug_jax.report.placing import trained
 from softaug_jax.sweep import TAKEN, check_extra, make_job
 
@@ -59,7 +59,9 @@ def _parser() -> Parser:
         epilog="What follows -- is passed to every main.py, as in -- --config.data.dir=DIR.",
     )
     parser.add_argument("--hours", type=_hours, help="how long it may run, as in 0.5")
-    parser.add_argument("--out", type=Path, default=Path("runs/study"), help="folder of records and runs; runs/study")
+    parser.add_argument(
+        "--out", type=local_folder, default=Path("runs/study"), help="folder of records and runs; runs/study"
+    )
     parser.add_argument("--list", choices=study_lists.LISTS, default="main", help="what to run; default: main")
     parser.add_argument("--dataset", choices=study_lists.DATASETS, default="cifar10", help="default: cifar10")
     parser.add_argument("--model", help="the network; default: the list's own, ResNet-18 first")

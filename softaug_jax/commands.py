@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from softaug_jax.checks import UsageError
+from softaug_jax.paths import local, path_of
 
 if TYPE_CHECKING:
     from configs.tables import Cell
@@ -71,6 +72,22 @@ def _tables() -> ModuleType:
     from configs import tables
 
     return tables
+
+
+def folder(text: str) -> Path:
+    """A folder or file here or in a bucket, as an option's value."""
+    try:
+        return path_of(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def local_folder(text: str) -> Path:
+    """A folder on this machine, as an option's value."""
+    try:
+        return local(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import DatasetInfo
+from softaug_jax.paths import path_of
 from softaug_jax.report import figures, pair_figure
 
 NUM_IMAGES = 32
@@ -68,11 +69,12 @@ def main(config: Any, out: str) -> None:
     from softaug_jax.train.evaluation import load
     from softaug_jax.train.validate import validate
 
+    path = path_of(out)
     validate(config, jax.device_count())
     train = load(config, "train")
     parts = setup.build(config, len(train.labels))
     source = feed.create(config, parts.step, parts.chain, train, parts.schedule, sharding.over())
-    write_preview(Path(out), parts, source, state.base_key(config.seed))
+    write_preview(path, parts, source, state.base_key(config.seed))
     print(out)
 
 

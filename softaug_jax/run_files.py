@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
+from softaug_jax.paths import is_in_bucket
 
 Tree = dict[str, Any]
 
@@ -88,6 +88,9 @@ def write_json(path: Path, content: Tree) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
+    if is_in_bucket(path):  # an object is only ever seen whole
+        path.write_text(text)
+        return
     temporary = path.with_suffix(path.suffix + ".tmp")
     try:
         temporary.write_text(text)
@@ -95,29 +98,3 @@ def write_whole(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)  # on a full disk, the room is wanted
         raise
-
-
-class Appender:
-    """Appends to a file. What can't be written is kept, and goes first when there is room again."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._file: io.FileIO | None = None
-        self.pending = b""
-
-    def append(self, data: bytes) -> None:
-        """Appends; raises OSError if not all could be written."""
-        self.pending += data
-        self.flush()
-
-    def flush(self) -> None:
-        """Appends what is pending; raises OSError if not all could be written."""
-        if self._file is None:
-            self._file = self._path.open("ab", buffering=0)
-        while self.pending:  # a part may fit
-            self.pending = self.pending[self._file.write(self.pending) :]
-
-    def close(self) -> None:
-        """Closes the file; what is pending is lost."""
-        if self._file is not None:
-            self._file.close()

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
-from softaug_jax.commands import Parser, add_selection, cells, positive
+from softaug_jax.commands import Parser, add_selection, cells, folder, positive
+from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(
                 "--runner=slurm needs sbatch, which is not on PATH. Run it where Slurm is, or leave it out."
             )
+        if args.runner == "slurm" and is_in_bucket(args.out):
+            raise UsageError(f"--runner=slurm can't use --out={args.out}: Slurm's logs go there. Name a shared folder.")
         if args.dry_run:
             show(jobs, args)
             return 0
@@ -89,7 +92,7 @@ def _parser() -> Parser:
     parser.add_argument("--method", action="append", default=[], help="a row, as in --method=SA+RA; default: all")
     parser.add_argument("--seeds", type=positive, default=3, help="how many, from seed 0; default: 3, as in the paper")
     parser.add_argument("--epochs", type=positive, help="default: the configs' own, the paper's 500")
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder of the workdirs; runs/tables")
+    parser.add_argument("--out", type=folder, default=Path("runs/tables"), help="folder of the workdirs; runs/tables")
     parser.add_argument("--dry_run", action="store_true", help="print the commands, and what is finished, and run none")
     parser.add_argument("--runner", choices=("local", "slurm"), default="local", help="one after another, or sbatch")
     parser.add_argument(

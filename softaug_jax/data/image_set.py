@@ -12,6 +12,7 @@ import numpy as np
 
 from softaug_jax.checks import UsageError, check_choice
 from softaug_jax.data.sources import SPLITS, one_line, resolve_data_dir
+from softaug_jax.paths import is_in_bucket
 
 NAMES = ("imagenet", "imagenet_v2", "imagenette")
 FOLDERS = {"train": ("train",), "test": ("val", "validation")}  # what the splits' folders are called
@@ -78,6 +79,11 @@ def open_set(
     from softaug_jax.data.image_folder import ImageFolder
 
     directory = resolve_data_dir(data_dir)
+    if is_in_bucket(directory):
+        raise UsageError(
+            f"config.data.dir = {str(data_dir)!r}: images are read one by one, which a bucket is too slow for. Copy "
+            f"{name} to this machine (gcloud storage cp --recursive), or mount the bucket with gcsfuse."
+        )
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.stat(directory)  # what is wrong with it shows here and not deep inside TFDS

@@ -29,6 +29,7 @@ from softaug_jax.data.archives import Archive
 from softaug_jax.data.info import CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_COARSE_CLASSES
 from softaug_jax.data.sources import Arrays, load, one_line
 from softaug_jax.data.tf_import import quiet, tfds
+from softaug_jax.paths import local
 
 NAMES = ("cifar10", "cifar100")
 
@@ -70,7 +71,7 @@ def prepare(
     Raises:
       UsageError: if the archive is missing, damaged or of another data set, or the target is in the way.
     """
-    directory = Path(data_dir).expanduser().absolute()
+    directory = local(data_dir).expanduser().absolute()
     builder = _builder(name, directory) if form == "tfds" else None
     target = Path(builder.data_path) if builder else directory / f"{name}.npz"
     if target.exists():

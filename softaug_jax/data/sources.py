@@ -14,6 +14,7 @@ import numpy as np
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.tf_import import INSTALL, quiet, tensorflow, tfds
+from softaug_jax.paths import path_of
 
 SPLITS = ("train", "test")
 
@@ -65,7 +66,7 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, do
 
 def _exists(path: Path) -> bool:
     try:
-        os.stat(path)
+        path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
@@ -73,7 +74,7 @@ def _exists(path: Path) -> bool:
 
 def resolve_data_dir(data_dir: str | os.PathLike | None) -> Path:
     """Returns `data_dir`, or where TensorFlow Datasets looks when it is None or empty."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return path_of(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def prepare_command(name: str, directory: Path, options: str = "") -> str:

@@ -16,6 +16,7 @@ from softaug_jax.checks import UsageError, check_choice
 from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.evals import Predict
 from softaug_jax.models import weights
+from softaug_jax.paths import local, path_of
 from softaug_jax.report import runs as finished_runs
 from softaug_jax.report.runs import Run
 from softaug_jax.run_files import Tree, completed
@@ -115,7 +116,7 @@ def _runs(paths: Sequence[str], dataset: str) -> list[Run]:
     """The finished classifiers in `paths`, each once; what a folder holds beside them is left out, with a word."""
     found: dict[Path, Run] = {}
     for path in paths:
-        is_run = (Path(path) / "config.json").is_file()
+        is_run = (path_of(path) / "config.json").is_file()
         runs = finished_runs.find([path])
         unfit = {str(run.workdir): reason for run in runs if (reason := _unfit(run, dataset)) is not None}
         reasons = [f"{workdir} {reason}" for workdir, reason in unfit.items()]
@@ -160,7 +161,7 @@ def _imported(test: Any) -> Group:
         check_choice("config.model.name", test.model.name, models.MODELS)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    path = Path(test.weights)
+    path = local(test.weights)
     config = ConfigDict({name: test.to_dict()[name] for name in ("dataset", "model", "data", "eval_batch_size")})
     label = f"{test.model.name}, {path.name}"
     facts = ("-", f"imported from {path.name}", test.dataset, test.model.name, "-")

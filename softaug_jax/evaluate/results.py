@@ -10,6 +10,7 @@ from typing import Any
 
 from softaug_jax.checks import UsageError
 from softaug_jax.evaluate.networks import Group, Source
+from softaug_jax.paths import path_of
 from softaug_jax.report.table import Table
 from softaug_jax.run_files import write_json
 from softaug_jax.train.summary import provenance
@@ -26,7 +27,7 @@ class Results:
         Raises:
           UsageError: if it is the workdir of a run, which stays as it is, or can't be written.
         """
-        self.path = Path(workdir)
+        self.path = path_of(workdir)
         self._settings = json.loads(json.dumps(config.to_dict()))
         self._records = 0
         if (self.path / "config.json").exists():

@@ -6,7 +6,6 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.models import Model
+from softaug_jax.paths import local
 
 
 def names(model: Model) -> dict[str, tuple[int, ...]]:
@@ -32,7 +32,7 @@ def from_flat(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Any, Any]
 
 def save(path: str | os.PathLike, params: Any, batch_stats: Any) -> None:
     """Writes the weights; the file appears when it is complete."""
-    target = Path(path)
+    target = local(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "batch_stats": batch_stats})
     arrays = {".".join(str(key.key) for key in keys): np.asarray(leaf) for keys, leaf in leaves}

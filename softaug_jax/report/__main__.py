@@ -11,10 +11,9 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, add_selection
+from softaug_jax.commands import Parser, add_selection, folder
 from softaug_jax.report.page import write_page
 from softaug_jax.report.paper_table import PaperTable, paper_table
 from softaug_jax.report.run_figures import write_comparison_figures
@@ -29,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--table", help="table1, table2, table3, table4, barlow_twins or extras: set them beside the paper's numbers"
     )
-    parser.add_argument("--page", type=Path, help="FILE.html: all tables and figures, self-contained, and FILE.md")
+    parser.add_argument("--page", type=folder, help="FILE.html: all tables and figures, self-contained, and FILE.md")
     add_selection(parser)
-    parser.add_argument("--out", type=Path, help="folder for the table as .md and .csv; and without --table, figures")
+    parser.add_argument("--out", type=folder, help="folder for the table as .md and .csv; and without --table, figures")
     parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the printed table")
     words = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(words)

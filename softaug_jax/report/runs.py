@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softaug_jax.checks import UsageError
+from softaug_jax.paths import path_of
 from softaug_jax.run_files import Tree, read_history, read_json, settings
 
 # What runs of one group may differ in, beside the seed: it does not change what they compute.
@@ -72,7 +73,7 @@ def read(workdir: str | Path) -> Run:
     Raises:
       UsageError: if `workdir` holds no run, or a file of it is damaged.
     """
-    workdir = Path(workdir)
+    workdir = path_of(workdir)
     if not (workdir / "config.json").is_file():
         raise UsageError(f"{workdir} is not the workdir of a run: it has no config.json.")
     summary = workdir / "summary.json"
@@ -91,7 +92,7 @@ def find(paths: Iterable[str | Path]) -> list[Run]:
       UsageError: if a path does not exist or holds no run.
     """
     found: dict[Path, Run] = {}
-    for path in map(Path, paths):
+    for path in map(path_of, paths):
         if not path.is_dir():
             raise UsageError(f"{path} is not a folder.")
         workdirs = _workdirs(path, SEARCH_DEPTH)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from softaug_jax.paths import path_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,10 +65,12 @@ def drawing(path: str | Path, width: float, height: float, **subplots: Any) -> I
         figure = Figure(figsize=(width, height), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(squeeze=False, **subplots).flat)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         figure.set_dpi(DPI)
-        canvas.print_png(str(path))
+        png = io.BytesIO()
+        canvas.print_png(png)
+        path = path_of(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png.getvalue())
 
 
 def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:

@@ -35,7 +35,7 @@ class Checkpoints:
           UsageError: if the folder can't be made.
         """
         orbax_noise.silence()
-        self.folder = (workdir / "checkpoints").absolute()
+        self.folder = workdir.absolute() / "checkpoints"
         self._read_only = read_only
         self._under_way: int | None = None  # the step that is being saved
         self._problems: list[str] = []

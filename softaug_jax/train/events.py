@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from softaug_jax.run_files import Appender
+from softaug_jax.appending import appender
 
 
 class Events:
@@ -25,13 +25,13 @@ class Events:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         now = time.time()
-        self._file = Appender(folder / f"events.out.tfevents.{now:.0f}.{platform.node()}")
+        self._file = appender(folder / f"events.out.tfevents.{now:.0f}.{platform.node()}")
         version = Event(wall_time=now, file_version="brain.Event:2")
         start = Event(wall_time=now, step=purge_step, session_log=SessionLog(status=SessionLog.START))
         self._file.pending = _record(version) + _record(start)
 
     def write(self, split: str, step: int, values: Mapping[str, Any]) -> None:
-        """Appends those of the values that are numbers; raises OSError as Appender does."""
+        """Appends those of the values that are numbers; raises OSError if they can't be written."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -40,7 +40,7 @@ class Events:
         self._file.append(_record(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars))))
 
     def flush(self) -> None:
-        """Appends what could not be before; raises OSError as Appender does."""
+        """Appends what could not be before; raises OSError if they can't be written."""
         self._file.flush()
 
     def close(self) -> None:

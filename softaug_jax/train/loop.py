@@ -210,6 +210,7 @@ class Training:
         """Starts saving a checkpoint; raises NonFiniteLoss rather than save parameters that are not finite."""
         if not all_finite((self.state.params, self.state.batch_stats)):
             raise self.not_finite("network's statistics or parameters", self.step)
+        self.log.flush()  # whoever goes on from this checkpoint needs the rows before it
         self.kept["wall_seconds"] = time.perf_counter() - self.began
         self.checkpoints.save(self.state, self.step, self.kept)
 

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from softaug_jax.appending import appender
 from softaug_jax.checks import UsageError
-from softaug_jax.run_files import Appender, read_history, read_json, settings, write_json, write_whole
+from softaug_jax.paths import is_in_bucket, path_of
+from softaug_jax.run_files import read_history, read_json, settings, write_json, write_whole
 from softaug_jax.train import events
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
@@ -27,14 +29,15 @@ class Workdir:
     """The folder of one run."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path).absolute()
+        self.path = path_of(path).absolute()
 
     def claim(self, config: Any) -> None:
         """Makes the folder where there is none, and writes the config; raises UsageError if it can't be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
+            if not is_in_bucket(self.path):  # in a bucket, the config shows it
+                with tempfile.TemporaryFile(dir=self.path):
+                    pass
             if not self.is_run():
                 write_json(self.path / "config.json", config.to_dict())
         except OSError as error:
@@ -97,7 +100,7 @@ class MetricsLog:
             raise UsageError(
                 f"{self._path} can't be written: {error.strerror}. Free some space, or the file."
             ) from None
-        self._file = Appender(self._path)
+        self._file = appender(self._path)
         self._events = events.create(workdir.path, from_step + 1)
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
@@ -107,12 +110,17 @@ class MetricsLog:
         if self._events is not None:
             self._attempt("TensorBoard's events", partial(self._events.write, split, step, values))
 
-    def close(self) -> None:
-        """Tries what is left once more, and closes both."""
+    def flush(self) -> None:
+        """Writes what is left of both."""
         self._attempt("metrics.jsonl", self._file.flush)
-        self._file.close()
         if self._events is not None:
             self._attempt("TensorBoard's events", self._events.flush)
+
+    def close(self) -> None:
+        """Tries what is left once more, and closes both."""
+        self.flush()
+        self._file.close()
+        if self._events is not None:
             self._events.close()
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:
@@ -127,6 +135,9 @@ class NoLog:
 
     def write(self, split: str, step: int, epoch: float, values: dict[str, Any]) -> None:
         """Writes nothing."""
+
+    def flush(self) -> None:
+        """Has nothing left."""
 
     def close(self) -> None:
         """Does nothing."""
