@@ -74,7 +74,7 @@ class Trainings:
             raise UsageError(f"the training ended with code {max(codes)}: {lines[-1] if lines else 'no reason given'}")
         if not any(codes):
             return None
-        in_start_up = not (self.scratch / "out0.txt").stat().st_size
+        in_start_up = not self._read("out0.txt")
         return _killed(workdir, killed - began, in_start_up, others)
 
     def _begin(self, stack: contextlib.ExitStack, workdir: Path, i: int, flags: Sequence[str]) -> subprocess.Popen:
@@ -86,6 +86,7 @@ class Trainings:
         return process
 
     def _read(self, name: str) -> list[str]:
+        """The lines of a process's output but for those of Gloo, which joins processes and says so on both."""
         lines = (self.scratch / name).read_text(errors="replace").splitlines()
         return [line for line in lines if not line.startswith("[Gloo]")]
 

@@ -88,6 +88,14 @@ def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_soak_takes_what_gloo_says_for_no_sign_of_training(tmp_path):
+    trainings = soak.Trainings(tmp_path, [], processes=2)
+    (tmp_path / "out0.txt").write_text("[Gloo] Rank 0 is connected to 1 peer ranks.\n")
+    assert trainings._read("out0.txt") == []
+    (tmp_path / "out0.txt").write_text("[Gloo] Rank 0 is connected to 1 peer ranks.\ndigits_sa: soft crop\n")
+    assert trainings._read("out0.txt") == ["digits_sa: soft crop"]
+
+
 def test_soak_notices_a_training_that_ends_otherwise(tmp_path):
     for name, seed in (("one", 0), ("other", 1)):
         save_untrained(tmp_path / name, seed)
