@@ -87,7 +87,6 @@ def test_soak_kills_a_training_twice_and_finds_its_end_the_same(tmp_path, monkey
     assert str(tmp_path) not in out.read_text()
 
 
-@pytest.mark.slow
 def test_soak_takes_what_gloo_says_for_no_sign_of_training(tmp_path):
     trainings = soak.Trainings(tmp_path, [], processes=2)
     (tmp_path / "out0.txt").write_text("[Gloo] Rank 0 is connected to 1 peer ranks.\n")
@@ -96,6 +95,7 @@ def test_soak_takes_what_gloo_says_for_no_sign_of_training(tmp_path):
     assert trainings._read("out0.txt") == ["digits_sa: soft crop"]
 
 
+@pytest.mark.slow
 def test_soak_notices_a_training_that_ends_otherwise(tmp_path):
     for name, seed in (("one", 0), ("other", 1)):
         save_untrained(tmp_path / name, seed)
