@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Makes a Cloud TPU slice, installs this checkout on all its hosts, trains there, goes on after a preemption, deletes it.
-# Needs: gcloud, logged in, with a project and quota for the slice; for several hosts a bucket for --workdir.
+# Needs: gcloud, logged in, with a project and quota for the slice; a bucket that the slice's service account may write to.
 #
-#   launch/tpu_pod.sh all --name=sa --zone=us-central2-b --type=v4-8 -- --config=configs/cifar100_sa.py --workdir=runs/sa
+#   launch/tpu_pod.sh all --name=sa --zone=us-central2-b --type=v4-8 -- \
+#       --config=configs/cifar100_sa.py --config.data.dir=gs://MY_BUCKET/data --workdir=gs://MY_BUCKET/sa
 #
 # Steps: create, install, run, delete; all of them ("all"); or resume, which runs until the training is finished and
 # makes the slice anew when it was preempted. What follows -- goes to main.py on every host.
 #   --version=V   runtime image: tpu-ubuntu2204-base by default, v2-alpha-tpuv5-lite for v5e, v2-alpha-tpuv6e for v6e
 #   --spot        a cheaper slice that can be preempted
-#   --bucket=B    mounted on every host as /mnt/runs
+#   --data=gs://BUCKET/DIR  copied into the memory of every host, as /dev/shm/data: for sets of image files
 #   --tries=N     of resume; 50
 #   --dry_run     prints the commands and runs none
 set -euo pipefail
@@ -57,7 +58,7 @@ create() {
 install() {
   execute git archive --format=tar.gz --output=softaug.tar.gz HEAD
   execute gcloud compute tpus tpu-vm scp softaug.tar.gz "$name:" --zone="$zone" --worker=all
-  everywhere "mkdir -p softaug && tar -xzf softaug.tar.gz -C softaug && softaug/launch/tpu_host.sh $(quoted ${bucket:+"$bucket"})"
+  everywhere "mkdir -p softaug && tar -xzf softaug.tar.gz -C softaug && softaug/launch/tpu_host.sh $(quoted ${data:+"$data"})"
 }
 
 # JAX finds the other hosts by the slice's metadata.
@@ -67,8 +68,12 @@ run() {
 
 # A preempted run ends well, too, once it has saved.
 finished() {
-  execute gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=0 \
-    --command="cd softaug && test -e $(quoted "$workdir/summary.json")"
+  if [[ $workdir == gs://* ]]; then
+    execute gcloud storage ls "$workdir/summary.json"
+  else
+    execute gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=0 \
+      --command="cd softaug && test -e $(quoted "$workdir/summary.json")"
+  fi
 }
 
 delete() {
@@ -95,10 +100,10 @@ case $step in
 all | create | install | run | resume | delete) shift ;;
 *) fail "say what to do first: all, create, install, run, resume or delete." ;;
 esac
-name='' zone='' type='' version=tpu-ubuntu2204-base spot='' bucket='' dry_run='' tries=50 workdir=''
+name='' zone='' type='' version=tpu-ubuntu2204-base spot='' data='' dry_run='' tries=50 workdir=''
 while (($#)); do
   case $1 in
-  --name=* | --zone=* | --type=* | --version=* | --bucket=* | --tries=*)
+  --name=* | --zone=* | --type=* | --version=* | --data=* | --tries=*)
     option=${1%%=*}
     printf -v "${option#--}" %s "${1#*=}"
     ;;
@@ -116,6 +121,7 @@ train=("$@")
 for word in "$@"; do
   [[ $word != --workdir=* ]] || workdir=${word#--workdir=}
 done
+[[ -z $data || $data == gs://?* ]] || fail "--data=$data must be in a bucket, as in --data=gs://BUCKET/imagenet."
 [[ -n $name ]] || fail "name the slice, as in --name=sa."
 [[ -n $zone ]] || fail "name its zone, as in --zone=us-central2-b."
 case $step in all | create | resume) [[ -n $type ]] || fail "name its type, as in --type=v4-8." ;; esac

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path for path in (ROOT / "launch").iterdir() if path.suffix in (".sh", ".sbatch"))
 SLICE = ["--name=sa", "--zone=us-central2-b"]
-TRAIN = ["--", "--config=configs/cifar100_sa.py:policy=randaugment", "--config.data.dir=a b", "--workdir=/mnt/runs/sa"]
+TRAIN = ["--", "--config=configs/cifar100_sa.py:policy=randaugment", "--config.data.dir=a b", "--workdir=gs://my-runs/sa"]
 
 
 def run(name: str, *args: str, **environment: str) -> subprocess.CompletedProcess:
@@ -41,9 +41,14 @@ def test_shellcheck_finds_nothing():
 
 @pytest.mark.parametrize("step", ["all", "resume"])
 def test_tpu_commands_are_those_that_were_reviewed(step):
-    done = run("tpu_pod.sh", step, *SLICE, "--type=v4-8", "--spot", "--bucket=my-runs", "--dry_run", *TRAIN)
+    done = run("tpu_pod.sh", step, *SLICE, "--type=v4-8", "--spot", "--data=gs://my-runs/data", "--dry_run", *TRAIN)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (Path(__file__).parent / f"tpu_pod_{step}.txt").read_text()
+
+
+def test_a_workdir_on_the_host_is_looked_for_there():
+    done = run("tpu_pod.sh", "resume", *SLICE, "--type=v4-8", "--dry_run", *TRAIN[:-1], "--workdir=runs/sa")
+    assert "--worker=0 '--command=cd softaug && test -e runs/sa/summary.json'" in done.stdout
 
 
 def test_options_reach_the_host_as_they_were_given():
@@ -61,6 +66,7 @@ def test_options_reach_the_host_as_they_were_given():
         (["delete", "--name=n"], "--zone="),
         (["all", *SLICE, *TRAIN], "--type=v4-8"),
         (["run", *SLICE], "--workdir"),
+        (["create", *SLICE, "--type=v4-8", "--data=data"], "--data=gs://BUCKET/imagenet"),
         (["run", *SLICE, "--config=x"], "--config=x is not understood"),
     ],
 )
