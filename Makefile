@@ -1,7 +1,7 @@
 # make demo   hard crop against Soft Augmentation on scikit-learn's digits, from nothing, in a few minutes
 # make test   lint, types and the whole suite, as CI runs it
 # make test-slow  further variants of what the suite tests
-# make test-tpu  what the TPU compiler makes of the training step: needs no TPU, but a few minutes
+# make test-tpu  what the TPU compiler makes of the training step, without a TPU; CI runs it, too
 # They make their virtual environment (.venv, or .venv-tpu) where it is missing. Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -43,15 +43,17 @@ lint: $(VENV)/dev
 test: lint
 	@$(BIN)/python -m pytest -q -n 2 --dist=loadfile
 
-test-slow: $(VENV)/dev
+test-slow: $(VENV)/dev $(VENV)-tpu/ready
 	@$(BIN)/python -m pytest -q -m slow -n 2
+	@$(VENV)-tpu/bin/python -m pytest -q -m slow tests/tpu
 
-# A virtual environment of its own: where the TPU compiler is installed, JAX looks for a TPU.
-$(VENV)-tpu/ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv was found. Name one: make PYTHON=/path/to/python3.12 test-tpu" >&2; exit 2; }
-	@echo "installing softaug_jax[tpu] into $(VENV)-tpu"
-	@$(PYTHON) -m venv $(VENV)-tpu
-	@$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tpu]' 'pytest>=9.0' 'hypothesis>=6.150'
+# An environment of its own, since where the TPU compiler is installed JAX looks for a TPU; the rest it takes from the other.
+$(VENV)-tpu/ready: $(VENV)/dev
+	@echo "installing the TPU compiler into $(VENV)-tpu"
+	@$(BIN)/python -m venv $(VENV)-tpu
+	@for v in $(VENV)-tpu $(VENV); do $$v/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; done | \
+		{ read -r own; read -r shared; echo "$$shared" > "$$own/shared.pth"; }
+	@$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tpu]'
 	@touch $@
 
 test-tpu: $(VENV)-tpu/ready

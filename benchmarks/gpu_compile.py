@@ -100,8 +100,6 @@ def main(argv: list[str]) -> None:
     os.environ["XLA_FLAGS"] = flags
     jax.config.update("jax_platforms", "cpu")
     config, gpu = config_of(options), GPUS[arguments.gpu]
-    if config is None:
-        raise UsageError("--config is missing, as in --config=configs/cifar10_sa.py.")
     what = trace(config, "gpu", [device_of(gpu)], arguments.program)
     text = what.lowered.compile().as_text()
     if arguments.text:

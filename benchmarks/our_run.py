@@ -62,8 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, config_words = parser.parse_known_args(words)
     try:
         config = config_of(config_words)
-        if config is None:
-            raise UsageError("--config is missing, as in --config=configs/cifar10_sa.py.")
         import jax
 
         config.data.steps_per_dispatch = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)

@@ -218,8 +218,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, config_words = parser.parse_known_args(words)
     try:
         config = config_of(config_words)
-        if config is None:
-            raise UsageError("--config is missing, as in --config=configs/cifar10_sa.py.")
         peer = Peer(config, options)
         on_gpu = peer.device.type == "cuda"
         device = peer.torch.cuda.get_device_name() if on_gpu else "cpu"

@@ -14,6 +14,8 @@ from ml_collections import ConfigDict, config_flags
 
 from softaug_jax.checks import UsageError
 
+NO_CONFIG = "--config is missing. Name a file, for example --config=configs/digits_sa.py."
+
 
 def run_with_config(
     main: Callable[[Any, flags.FlagValues], Any],
@@ -66,11 +68,13 @@ def config_of(options: Sequence[str]) -> ConfigDict:
     """The config that main.py has when it is given these options: --config and fields of it.
 
     Raises:
-      UsageError: if an option is not understood, or a field is unknown or of another type.
+      UsageError: if --config is missing, an option is not understood, or a field is unknown or of another type.
     """
     values, argv = flags.FlagValues(), ["main.py", *options]
     config_flags.DEFINE_config_file("config", None, flag_values=values, lock_config=True, sys_argv=argv)
     _read(values, argv)
+    if values["config"].value is None:
+        raise UsageError(NO_CONFIG)
     return values["config"].value
 
 
@@ -100,7 +104,7 @@ def _parse(argv: list[str]) -> list[str]:
     except UsageError as error:
         fail(str(error))
     if flags.FLAGS.config is None:
-        fail("--config is missing. Name a file, for example --config=configs/digits_sa.py.")
+        fail(NO_CONFIG)
     return argv[:1]
 
 

@@ -3,13 +3,16 @@
 import os
 import tempfile
 
+from tests.xla import flags
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = flags(devices=8)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # Most of the suite's time is compilation, and several tests, and the processes they start, compile the same programs.
-_CACHE = tempfile.TemporaryDirectory(prefix="softaug_jax-tests-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits the one of the process that started it
+    _CACHE = tempfile.TemporaryDirectory(prefix="softaug_jax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import hypothesis

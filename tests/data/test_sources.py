@@ -151,10 +151,14 @@ def test_a_folder_that_can_not_be_looked_into(data_dir, reason):
 
 
 def test_a_folder_without_permission(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
+    stat = Path.stat
 
-    monkeypatch.setattr(sources.os, "stat", refuse)
+    def refuse(path, **options):
+        if path.suffix == ".npz":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
     assert "can't be looked into ([Errno 13] Permission denied" in problem(tmp_path)
 
 

@@ -12,7 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path for path in (ROOT / "launch").iterdir() if path.suffix in (".sh", ".sbatch"))
 SLICE = ["--name=sa", "--zone=us-central2-b"]
-TRAIN = ["--", "--config=configs/cifar100_sa.py:policy=randaugment", "--config.data.dir=a b", "--workdir=gs://my-runs/sa"]
+TRAIN = [
+    "--",
+    "--config=configs/cifar100_sa.py:policy=randaugment",
+    "--config.data.dir=a b",
+    "--workdir=gs://my-runs/sa",
+]
 
 
 def run(name: str, *args: str, **environment: str) -> subprocess.CompletedProcess:

@@ -31,6 +31,7 @@ def only_sums(record):
     return sums
 
 
+@pytest.mark.slow
 def test_resnet18_fits_and_sums_its_gradients_in_float32_in_one_all_reduce():
     made = record(RESNET18, "v5e:2x2")
     sums = only_sums(made)
@@ -41,6 +42,7 @@ def test_resnet18_fits_and_sums_its_gradients_in_float32_in_one_all_reduce():
     assert 4 * parameters <= sums["bytes"] < 4.1 * parameters
 
 
+@pytest.mark.slow
 def test_the_augmentations_cost_what_the_documentation_says_at_most():
     made = record(RESNET18, "v5e:2x2")
     total = sum(made["cycles"].values())
@@ -49,7 +51,7 @@ def test_the_augmentations_cost_what_the_documentation_says_at_most():
     assert made["augmentation_cycles"]["policy"] + made["cycles"]["other"] <= 0.10 * total
 
 
-@pytest.mark.parametrize("topology", ["v4:2x2x1", "v5e:4x4"])
+@pytest.mark.parametrize("topology", ["v4:2x2x1", pytest.param("v5e:4x4", marks=pytest.mark.slow)])
 def test_nothing_grows_with_the_number_of_chips_or_changes_with_their_kind(topology):
     few, other = record(RESNET8, "v5e:2x2"), record(RESNET8, topology)
     (a, b) = only_sums(few), only_sums(other)
@@ -66,12 +68,14 @@ def test_evaluation_needs_no_word_from_another_chip():
     assert record(RESNET8, "v5e:2x2", "eval")["collectives"] == []
 
 
+@pytest.mark.slow
 def test_a_dispatch_of_many_steps_waits_as_often_a_step_as_a_single_step():
     step, dispatch = record(RESNET8, "v5e:2x2"), record(RESNET8, "v5e:2x2", "dispatch")
     assert dispatch["cycles"]["input"] > 0
     assert only_sums(dispatch)["count"] <= only_sums(step)["count"] + 1
 
 
+@pytest.mark.slow
 def test_groups_of_a_chips_own_examples_leave_one_all_reduce():
     model = models.create("resnet8", num_classes=10, channels=3, dtype="bfloat16", norm_group=8)
     shardings = sharding.over(tpu_compile.devices_of(slice_of("v5e:2x2")))

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from softaug_jax.train import feed, setup, sharding
 from softaug_jax.train.evaluation import load
+from tests.xla import flags
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def train(chosen: ConfigDict, steps: int, devices: int = 1, start: int = 0, stat
 
 def main(*args: str, devices: int = 1, **options: object) -> subprocess.Popen:
     """Starts main.py in a process of its own, from the repository's root."""
-    env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    env = {**os.environ, "XLA_FLAGS": flags(devices), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [sys.executable, "main.py", *args],
         cwd=ROOT,

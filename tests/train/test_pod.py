@@ -15,6 +15,7 @@ from softaug_jax.train.workdir import Workdir
 from tests.train.helpers import ROOT, config, main
 from tests.train.pod_worker import LOADERS, STEPS, losses
 from tests.train.pods import finish, joining, pod, running
+from tests.xla import flags
 
 HEARTBEAT_SECONDS = 30
 LONG = (
@@ -25,7 +26,7 @@ LONG = (
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1", "JAX_PLATFORMS": "cpu"}
+    env = {**os.environ, "XLA_FLAGS": flags(devices=1), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.train.pod_worker"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen([*command, *flags, str(tmp_path)], cwd=ROOT, env=env, **pipes) for flags in joining(2)]
