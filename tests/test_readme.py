@@ -87,3 +87,19 @@ def test_the_methods_costs_are_those_of_their_record():
     for name in ("SNGP", "DUQ", "DDU"):
         (shown,) = re.findall(rf"\bof {name}\s+(?:takes )?([\d.]+) times", README)
         assert f"{rates['hard_crop'] / rates[name.lower()]:.2f}" == shown
+
+
+def test_the_soaks_figures_are_those_of_their_records():
+    pods = " ".join((ROOT / "docs" / "pods.md").read_text().split())
+    one, two = (
+        json.loads((ROOT / "benchmarks" / "results" / f"soak{name}.json").read_text())
+        for name in ("", "-two_processes")
+    )
+    for record in (one, two):
+        for figure in ("kills", "trainings", "steps redone"):
+            assert f"{record[figure.replace(' ', '_')]} {figure}" in pods
+        assert record["arrays_that_differ"] == record["rows_that_differ"] == 0
+        assert record["kills"] == len(record["seconds_until_killed"])
+    assert f"{one['killed_in_start_up']} of them in start-up and {one['killed_while_saving']} while saving" in pods
+    assert two["processes"] == 2
+    assert f"after {two['others_ended_after_seconds_at_most']:.0f} s at most" in pods
