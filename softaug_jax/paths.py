@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from softaug_jax.checks import UsageError
 
+# epath goes by gcsfs then, as it does without TensorFlow. It looks once, so it is set before anything else uses epath.
+os.environ.setdefault("EPATH_USE_TF", "false")
 INSTALL = 'pip install "softaug_jax[gcs]"'
 # What a path of a bucket is asked for over the network.
 ASKED = (
@@ -59,8 +61,6 @@ def is_in_bucket(path: Path) -> bool:
 @functools.cache
 def _bucket_path() -> type:
     """epath's class of paths, with one kind of errors; late, since few runs need it."""
-    # By gcsfs always: with TensorFlow, where that is installed, errors and speed would be others.
-    os.environ.setdefault("EPATH_USE_TF", "false")
     import fsspec
     from etils import epath
 

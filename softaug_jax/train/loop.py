@@ -109,6 +109,7 @@ class Training:
         self.peers.agree(step=self.step)
         self.began = time.perf_counter() - self.kept["wall_seconds"]
         self.watch = Stopwatch()
+        self.log: MetricsLog | NoLog = NoLog()  # until it runs
         batch = self.schedule.batch_size
         images = self.schedule.total_steps * batch, self.step * batch
         self.progress = Progress(*images, config.epochs, visible=self.peers.is_first)
@@ -117,7 +118,8 @@ class Training:
     def run(self) -> dict[str, Any] | None:
         """Trains to the end and returns the summary, or None if it was asked to stop."""
         warn = self.progress.warn
-        self.log = MetricsLog(self.folder, self.step, tell=warn) if self.peers.is_first else NoLog()
+        if self.peers.is_first:
+            self.log = MetricsLog(self.folder, self.step, tell=warn)
         self.progress.say(self.headline())
         if self.step == 0 and self.peers.is_first:
             figure = self.folder.path / "figures" / "augmented.png"
