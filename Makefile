@@ -41,7 +41,7 @@ lint: $(VENV)/dev
 	@$(BIN)/mypy
 
 test: lint
-	@$(BIN)/python -m pytest -q -n 2 --dist=loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist=worksteal
 
 test-slow: $(VENV)/dev $(VENV)-tpu/ready
 	@$(BIN)/python -m pytest -q -m slow -n 2

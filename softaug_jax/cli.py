@@ -43,9 +43,10 @@ def run_with_config(
 
 
 def quiet() -> None:
-    """Leaves the terminal to the run: Orbax alone logs dozens of lines a save at INFO."""
+    """Leaves the terminal to the run: Orbax logs dozens of lines a save at INFO, and gcsfs what it raises, too."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("orbax").setLevel(logging.ERROR)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="orbax")
 
 

@@ -116,8 +116,8 @@ def _runs(paths: Sequence[str], dataset: str) -> list[Run]:
     """The finished classifiers in `paths`, each once; what a folder holds beside them is left out, with a word."""
     found: dict[Path, Run] = {}
     for path in paths:
-        is_run = (path_of(path) / "config.json").is_file()
         runs = finished_runs.find([path])
+        is_run = (path_of(path) / "config.json").is_file()
         unfit = {str(run.workdir): reason for run in runs if (reason := _unfit(run, dataset)) is not None}
         reasons = [f"{workdir} {reason}" for workdir, reason in unfit.items()]
         if len(unfit) == len(runs):

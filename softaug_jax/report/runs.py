@@ -89,13 +89,16 @@ def find(paths: Iterable[str | Path]) -> list[Run]:
     """Reads the runs in `paths`, each a workdir or a folder that holds workdirs; each run once.
 
     Raises:
-      UsageError: if a path does not exist or holds no run.
+      UsageError: if a path does not exist, can't be read or holds no run.
     """
     found: dict[Path, Run] = {}
     for path in map(path_of, paths):
-        if not path.is_dir():
-            raise UsageError(f"{path} is not a folder.")
-        workdirs = _workdirs(path, SEARCH_DEPTH)
+        try:
+            if not path.is_dir():
+                raise UsageError(f"{path} is not a folder.")
+            workdirs = _workdirs(path, SEARCH_DEPTH)
+        except OSError as error:
+            raise UsageError(f"{path} can't be read: {error.strerror}.") from None
         if not workdirs:
             raise UsageError(f"{path} holds no run: there is no config.json in it or in the folders below.")
         for workdir in workdirs:

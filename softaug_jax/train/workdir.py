@@ -46,8 +46,11 @@ class Workdir:
             ) from None
 
     def is_run(self) -> bool:
-        """Whether a run has begun here."""
-        return (self.path / "config.json").exists()
+        """Whether a run has begun here; UsageError if that can't be seen."""
+        try:
+            return (self.path / "config.json").exists()
+        except OSError as error:
+            raise UsageError(f"--workdir={self.path} can't be looked into: {error.strerror}.") from None
 
     def check(self, config: Any, ignore: tuple[str, ...] = ()) -> None:
         """Raises UsageError if the folder was made with another config; `ignore` holds prefixes of fields."""

@@ -10,6 +10,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.paths import path_of
 from softaug_jax.report.__main__ import main as report
+from softaug_jax.report.runs import find
 from softaug_jax.run_files import read_history
 from softaug_jax.train import loop
 from softaug_jax.train.checkpoint import Checkpoints
@@ -151,3 +152,15 @@ def test_arrays_are_read_from_a_bucket(root, tmp_path, rng):
     loaded = sources.load("cifar10", "test", f"{root}/data")
     np.testing.assert_array_equal(loaded.images, images)
     np.testing.assert_array_equal(loaded.labels, labels)
+
+
+def test_a_bucket_that_may_not_be_read_is_told(monkeypatch):
+    def refuse(path):
+        raise OSError(13, "caller does not have storage.objects.get access", str(path))
+
+    monkeypatch.setattr(type(path_of("gs://bucket")), "exists", refuse)
+    monkeypatch.setattr(type(path_of("gs://bucket")), "is_dir", refuse)
+    with pytest.raises(UsageError, match=r"^--workdir=gs://bucket/run can't be looked into: caller does not have"):
+        loop.run(helpers.config(), "gs://bucket/run")
+    with pytest.raises(UsageError, match=r"^gs://bucket/run can't be read: caller does not have"):
+        find(["gs://bucket/run"])

@@ -21,10 +21,8 @@ def pairs(name="simsiam", arg="epochs=4,hypothesis=sa1", **fields):
 
 
 # Small rates, so that rounding is all that differs: Barlow Twins' loss and gradient are some fifty times SimSiam's.
-@pytest.mark.parametrize(
-    ("name", "loader", "rate"),
-    [("simsiam", "tfdata", 1e-3), pytest.param("barlow_twins", "device", 1e-5, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "loader", "rate"), [("simsiam", "tfdata", 1e-3), ("barlow_twins", "device", 1e-5)])
 def test_one_device_equals_eight(name, loader, rate):
     chosen = pairs(name, data__loader=loader, optimizer__learning_rate=rate)
     _, one = train(chosen, 10, devices=1)
