@@ -31,6 +31,7 @@ from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of, run_command
 from softaug_jax.run_files import write_json
+from softaug_jax.train.summary import commit
 
 TINY_BYTES = 64 * 1024
 
@@ -151,6 +152,7 @@ def measure(options: Iterable[str], topology: str, name: str, per_chip: int | No
         "assumed": {**where.chip._asdict(), "links": where.links, "hops": where.hops},
         "compile_seconds": round(time.perf_counter() - start, 1),
         "versions": {"jax": jax.__version__, "libtpu": libtpu_version()},
+        "commit": commit(),
     }
 
 

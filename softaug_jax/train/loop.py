@@ -30,7 +30,7 @@ EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ w
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss, its gradient, or a parameter became NaN or infinite."""
+    """The loss, a gradient or a parameter became NaN or infinite."""
 
 
 def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any] | None:
@@ -41,7 +41,7 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
 
     Raises:
       UsageError: if the config, the data or the workdir can't be used.
-      NonFiniteLoss: if the loss or its gradient becomes NaN or infinite. The checkpoints are those from before.
+      NonFiniteLoss: if the loss, a gradient or a parameter becomes NaN or infinite. The checkpoints are those from before.
     """
     peers = distributed.peers()
     validate(config, jax.device_count())
@@ -188,7 +188,7 @@ class Training:
         """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if something in it was not finite."""
         sums = jax.device_get(sums)
         if sums.first_bad_step != NO_STEP:
-            raise self.not_finite("loss or its gradient", int(sums.first_bad_step))
+            raise self.not_finite("loss, or the gradient of the step before,", int(sums.first_bad_step))
         return sums if totals is None else totals.plus(sums)
 
     def not_finite(self, what: str, step: int) -> NonFiniteLoss:

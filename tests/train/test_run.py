@@ -86,7 +86,9 @@ def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path
     process = main(SMALL, f"--workdir={tmp_path}/run", "--config.optimizer.learning_rate=1e30")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("error: the loss or its gradient became NaN or infinite at step ")
+    assert err.splitlines()[-1].startswith(
+        "error: the loss, or the gradient of the step before, became NaN or infinite at step "
+    )
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
@@ -103,7 +105,8 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
         training.save()
     assert training.checkpoints.latest_step() == 0
     with pytest.raises(
-        loop.NonFiniteLoss, match=r"the loss or its gradient became NaN .* at step 0; .* step 0 is kept"
+        loop.NonFiniteLoss,
+        match=r"the loss, or the gradient of the step before, became NaN .* step 0; .* step 0 is kept",
     ):
         training.train_until(5, progress.StopRequest())
     training.checkpoints.close()

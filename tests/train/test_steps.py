@@ -57,7 +57,7 @@ def test_the_same_state_gives_the_same_step():
     assert step(new, batch)[1].means["loss"] != sums.means["loss"]
 
 
-def test_a_gradient_that_is_not_finite_is_a_bad_step_though_the_loss_is_finite():
+def test_a_gradient_that_is_not_finite_makes_the_next_step_bad_though_its_loss_is_finite():
     """The logits are sqrt(scale) of the images: at 0 the loss is log(10), and the gradient infinite."""
     train = lambda params, stats, images, key: (jnp.sqrt(params["scale"]) * images.mean((1, 2)), stats)
     init = lambda key: ({"scale": jnp.zeros((1, 10))}, {})
@@ -68,7 +68,8 @@ def test_a_gradient_that_is_not_finite_is_a_bad_step_though_the_loss_is_finite()
     new, sums = step(current, batch)
     np.testing.assert_allclose(sums.means["loss"], np.log(10), rtol=1e-5)
     assert not np.isfinite(new.params["scale"]).all()
-    assert sums.first_bad_step == 7
+    assert sums.first_bad_step == steps.NO_STEP
+    assert step(new, batch)[1].first_bad_step == 8
     _, sums = step(current._replace(params={"scale": jnp.ones((1, 10))}), batch)
     assert sums.first_bad_step == steps.NO_STEP
 
