@@ -41,7 +41,7 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
 
     Raises:
       UsageError: if the config, the data or the workdir can't be used.
-      NonFiniteLoss: if the loss, a gradient or a parameter becomes NaN or infinite. The checkpoints are those from before.
+      NonFiniteLoss: if loss, gradient or parameters become NaN or infinite. The checkpoints are those from before.
     """
     peers = distributed.peers()
     validate(config, jax.device_count())
