@@ -103,3 +103,10 @@ def test_the_soaks_figures_are_those_of_their_records():
     assert f"{one['killed_in_start_up']} of them in start-up and {one['killed_while_saving']} while saving" in pods
     assert two["processes"] == 2
     assert f"after {two['others_ended_after_seconds_at_most']:.0f} s at most" in pods
+
+
+def test_the_ratio_to_the_peer_is_that_of_its_record():
+    record = json.loads((ROOT / "benchmarks" / "results" / "compare-resnet8-cpu.json").read_text())
+    ratio = f"{record['ours_to']['gpu']['median']:.2f}"
+    assert f"{ratio} times as fast as such a peer" in " ".join(README.split())
+    assert f"ours trains at {ratio} times the rate" in (ROOT / "benchmarks" / "NOTES.md").read_text()

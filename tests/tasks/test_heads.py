@@ -42,7 +42,8 @@ def test_it_learns_digits_and_predicts_them(method):
     np.testing.assert_allclose(again[::-1], logits, rtol=1e-4, atol=1e-4)  # each image's row depends on it alone
 
 
-@pytest.mark.parametrize("method", ["sngp", pytest.param("duq", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sngp", "duq"])
 def test_one_device_and_eight_train_the_same_state(method):
     one, eight = (train(config_of(method), steps=2, devices=devices)[0] for devices in (1, 8))
     for name in ("params", "batch_stats", "memory"):
