@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -74,20 +74,17 @@ def _tables() -> ModuleType:
     return tables
 
 
-def folder(text: str) -> Path:
+def folder(text: str, read: Callable[[str], Path] = path_of) -> Path:
     """A folder or file here or in a bucket, as an option's value."""
     try:
-        return path_of(text)
+        return read(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def local_folder(text: str) -> Path:
     """A folder on this machine, as an option's value."""
-    try:
-        return local(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return folder(text, local)
 
 
 def positive(text: str) -> int:

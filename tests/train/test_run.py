@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import time
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -97,8 +98,11 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
     training = loop.Training(chosen, folder, train, test)
+    steps_at_flush = []
+    training.log = mock.Mock(flush=lambda: steps_at_flush.append(training.checkpoints.latest_step()))
     training.save()
     training.checkpoints.wait()
+    assert steps_at_flush == [None]  # the rows are written before the checkpoint that goes on from them
     training.step += 1
     training.state = training.state._replace(params=jax.tree.map(lambda x: x * jnp.nan, training.state.params))
     with pytest.raises(loop.NonFiniteLoss, match=r"parameters became NaN or infinite at step 1; .* of step 0 is kept"):
@@ -106,7 +110,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     assert training.checkpoints.latest_step() == 0
     with pytest.raises(
         loop.NonFiniteLoss,
-        match=r"the loss, or the gradient of the step before, became NaN .* step 0; .* step 0 is kept",
+        match=r"the loss, or the gradient of the step before, became NaN .* at step 0; .* step 0 is kept",
     ):
         training.train_until(5, progress.StopRequest())
     training.checkpoints.close()
