@@ -33,7 +33,9 @@ def record(workdir: str | Path, results: Path, label: str | None = None, **more:
         raise UsageError(f"{workdir} is not finished: only finished runs are recorded.")
     s = run.summary
     results.mkdir(parents=True, exist_ok=True)
-    what = f"{label or s['config']}-{s['model']}-{s['epochs']}ep-seed{s['seed']}"
+    few = run.config["data"].get("images_per_class", 0)
+    images = f"-{few}perclass" if few else ""
+    what = f"{label or s['config']}{images}-{s['model']}-{s['epochs']}ep-seed{s['seed']}"
     path = results / f"{what}-{s['device'].replace(' ', '-')}.json"
     if path.exists() and trained(read_json(path)["settings"]) != trained(run.config):
         raise UsageError(f"{path} is the record of a run with other settings than {workdir}'s. Give --label=NAME.")

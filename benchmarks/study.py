@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks import study_figure, study_lists, study_table
 from benchmarks.study_lists import Entry
+from benchmarks.study_records import images_per_class
 from benchmarks.study_runner import Plan, Runner
 from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, local_folder, positive
@@ -108,6 +109,8 @@ def _plan(args: argparse.Namespace, extra: list[str]) -> Plan:
     }
     check_extra(extra, TAKEN | {"--config.epochs": "it is --epochs", "--config.seed": "it is --seeds"} | decided)
     entries = [entry._replace(options=(*entry.options, *extra)) for entry in entries]
+    if images_per_class(entries[0]):  # the paper trains on all
+        entries = [entry._replace(paper=None) for entry in entries]
     epochs = args.epochs or entries[0].build().epochs
     entries = _distinct(entries, epochs)
     every = max(1, epochs // SAVES)

@@ -9,7 +9,7 @@ from benchmarks import study_lists
 from benchmarks.study_lists import Entry
 from softaug_jax.report.placing import Placed, place
 from softaug_jax.report.runs import Run
-from softaug_jax.run_files import read_history, read_json
+from softaug_jax.run_files import read_history, read_json, settings
 from softaug_jax.sweep import Job
 
 
@@ -21,14 +21,24 @@ def read(folders: Iterable[Path]) -> list[Run]:
 
 
 def sort(entries: Sequence[Entry], runs: Sequence[Run], extra: Sequence[str]) -> Placed:
-    """Puts the runs into the entries; those of the entries' data set and networks that are of no list are strays."""
+    """Puts the runs into the entries; those of the entries' images and networks that are of no list are strays."""
     every = {entry[:4]: entry for entry in entries}
     for dataset, model in dict.fromkeys(entry[:2] for entry in entries):
         for name in study_lists.LISTS:
             for entry in study_lists.entries(name, dataset, model, extra=extra):
                 every.setdefault(entry[:4], entry)
-    asked = {entry[:2] for entry in entries}
-    return place(list(every.values()), [run for run in runs if (run.summary["dataset"], run.summary["model"]) in asked])
+    asked = {(*entry[:2], images_per_class(entry)) for entry in entries}
+    return place(list(every.values()), [run for run in runs if _images_and_network(run) in asked])
+
+
+def images_per_class(entry: Entry) -> int:
+    """How many images of each class it is trained on; 0: all."""
+    number: int = entry.build().data.images_per_class
+    return number
+
+
+def _images_and_network(run: Run) -> tuple[str, str, int]:
+    return run.summary["dataset"], run.summary["model"], settings(run.config)["data.images_per_class"]
 
 
 def seconds_of(job: Job, runs: Iterable[Run], epochs: int, device: tuple[str, int]) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.study_lists import Entry
+from benchmarks.study_records import images_per_class
 from softaug_jax.report import layout
 from softaug_jax.report.compare import noise_limit
 from softaug_jax.report.paper_table import NOTHING, PAPER_EPOCHS, paper_figure
@@ -64,7 +65,7 @@ class StudyTable(NamedTuple):
     """Blocks of lines by epochs, and sentences for below them."""
 
     name: str
-    dataset: str
+    dataset: str  # and how much of it
     blocks: dict[int, list[Line]]
     notes: list[str]
 
@@ -93,7 +94,9 @@ class StudyTable(NamedTuple):
 def study_table(name: str, entries: Sequence[Entry], placed: Placed, epochs: Sequence[int]) -> StudyTable:
     """The table of a list: all its rows, recorded or not, for each number of epochs."""
     blocks = {each: _lines(entries, placed, each) for each in epochs}
-    return StudyTable(name, entries[0].dataset, blocks, _notes(entries, [line for b in blocks.values() for line in b]))
+    few = images_per_class(entries[0])
+    data = entries[0].dataset + (f" ({few} training images of each class)" if few else "")
+    return StudyTable(name, data, blocks, _notes(entries, [line for b in blocks.values() for line in b]))
 
 
 def _lines(entries: Sequence[Entry], placed: Placed, epochs: int) -> list[Line]:

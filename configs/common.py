@@ -133,6 +133,7 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
     config.data = ConfigDict(
         {
             "dir": "",  # "": $TFDS_DATA_DIR, else ~/tensorflow_datasets
+            "images_per_class": 0,  # train on the first so many of each class, in the stored order; 0: on all
             "download": True,  # let TFDS download a set that is not prepared, where the network allows
             "loader": "device",  # "device": the whole set in device memory; "tfdata": read by the host
             "steps_per_dispatch": 0,  # device loader; 0: 64 on TPU and GPU, 1 on CPU
@@ -243,6 +244,7 @@ def test(name: str, arg: SimpleNamespace) -> ConfigDict:
             "model": {"name": arg.model, "stem": arg.stem, "dtype": "auto"},  # of the weights
             "data": {
                 "dir": "",  # "": a run's own; of weights $TFDS_DATA_DIR
+                "images_per_class": 0,  # train on the first so many of each class, in the stored order; 0: on all
                 "download": True,
                 **IMAGE_FILES,  # of weights; runs have their own
             },

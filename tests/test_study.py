@@ -224,6 +224,28 @@ def test_the_table_and_the_figure_are_of_what_is_recorded(child, capsys):
     assert child.started == []
 
 
+def test_few_images_of_each_class_are_a_table_of_their_own(child, capsys):
+    few = ["--", "--config.data.images_per_class=20", "--config.batch_size=64"]
+    for extra, error in ((few[1:], 0.3), (few[2:], 0.1)):  # a run on all images is no run of this table
+        for entry in study_lists.entries("main", "digits", "resnet8", ["baseline"], extra=extra):
+            write_record(Path("brought", *extra[:1]), entry, top1_error=error)
+    folders = [f"--records={path.parent}" for path in Path("brought").rglob("*.json")]
+    assert len(folders) == 2
+    assert study.main([*TWO, "--table", "--seeds=1", "--format=csv", *folders, *few]) == 0
+    printed = capsys.readouterr()
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(printed.out))}
+    assert (rows["Baseline"]["n"], rows["Baseline"]["top1_error"], rows["SA"]["n"]) == ("1", "0.3", "0")
+    assert printed.err == ""
+    assert study.main(["--table", *folders, *few]) == 0  # cifar10, of which nothing is recorded
+    printed = capsys.readouterr().out
+    assert "main, cifar10 (20 training images of each class), 500 epochs" in printed
+    assert "4.38" not in printed  # the paper's, which trains on all
+    assert study.main([*TWO, "--hours=1", "--seeds=1", "--out=out", *few]) == 0
+    assert sorted(path.name for path in Path("out/records").iterdir()) == [
+        f"digits_{slug}-20perclass-resnet8-60ep-seed0-fake.json" for slug in ("baseline", "sa")
+    ]
+
+
 def test_rows_that_a_short_schedule_makes_the_same_are_run_once(child, capsys):
     assert study.main(["--list=questions", "--dataset=digits", "--epochs=10", "--dry_run", "--seeds=1"]) == 0
     printed = capsys.readouterr()

@@ -142,6 +142,11 @@ INFO = {
 }
 
 
+def training_images(about: DatasetInfo, images_per_class: int) -> int:
+    """How many images are trained on, if it is so many of each class; 0: all."""
+    return images_per_class * about.num_classes or about.num_train
+
+
 def info(name: str) -> DatasetInfo:
     """Returns the facts of the data set `name`; raises UsageError with the choices if there is none."""
     try:

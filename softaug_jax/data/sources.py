@@ -64,6 +64,23 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, do
     return _load_tfds(facts, split, directory, download)
 
 
+def first_of_each_class(arrays: Arrays, about: DatasetInfo, number: int) -> Arrays:
+    """The first so many images of each class, in the order in which they are stored.
+
+    Raises:
+      UsageError: if a class has fewer.
+    """
+    members = [np.flatnonzero(arrays.labels == label) for label in range(about.num_classes)]
+    for label, indices in enumerate(members):
+        if len(indices) < number:
+            raise UsageError(
+                f"config.data.images_per_class = {number}, but {about.name} has {len(indices)} training images of "
+                f"{about.class_name(label)}. Use at most {min(map(len, members))}, or 0 for all."
+            )
+    chosen = np.sort(np.concatenate([indices[:number] for indices in members]))
+    return Arrays(arrays.images[chosen], arrays.labels[chosen])
+
+
 def _exists(path: Path) -> bool:
     try:
         path.stat()

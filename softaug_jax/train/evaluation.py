@@ -50,11 +50,17 @@ class Evaluation:
 
 
 def load(config: Any, split: str) -> Images:
-    """One split of the config's data set, in memory; of ImageNet, as files."""
+    """One split of the config's data set, in memory; of ImageNet, as files.
+
+    Training images are those that the config trains on: all, or so many of each class.
+    """
     data, about = config.data, info(config.dataset)
     if about.encoded:
         return open_set(config.dataset, split, data.dir, about.num_classes, download=data.download)
-    return sources.load(config.dataset, split, data.dir, download=data.download)
+    arrays = sources.load(config.dataset, split, data.dir, download=data.download)
+    if split == "train" and data.images_per_class:
+        return sources.first_of_each_class(arrays, about, data.images_per_class)
+    return arrays
 
 
 def eval_batches(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from softaug_jax.data.info import DatasetInfo, info
+from softaug_jax.data.info import DatasetInfo, info, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import Model
 from softaug_jax.tasks import Task, task_of
@@ -38,9 +38,10 @@ class Parts(NamedTuple):
 
 
 def build(config: Any, num_train: int | None = None) -> Parts:
-    """Builds the parts; `num_train` is the number of training examples if it is not the full set's."""
+    """Builds the parts; `num_train` is the number of training examples if it is not what the config says."""
     about = info(config.dataset)
-    schedule = Schedule(num_train or about.num_train, config.batch_size, config.epochs)
+    num_train = num_train or training_images(about, config.data.images_per_class)
+    schedule = Schedule(num_train, config.batch_size, config.epochs)
     return assemble(config, about, schedule, task_of(config).build(config, about, schedule))
 
 

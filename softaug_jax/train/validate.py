@@ -7,7 +7,7 @@ from typing import Any
 
 from softaug_jax import models
 from softaug_jax.checks import UsageError, check_choice, check_scalar
-from softaug_jax.data.info import INFO
+from softaug_jax.data.info import INFO, training_images
 from softaug_jax.tasks import task_of
 from softaug_jax.train import optim
 
@@ -26,6 +26,7 @@ AT_LEAST: dict[str, float] = {
     "eval_batch_size": 1,
     "eval_every_epochs": 1,
     "checkpoint_every_epochs": 1,
+    "data.images_per_class": 0,
     "data.steps_per_dispatch": 0,
     "model.norm_group": 0,
     "optimizer.momentum": 0,
@@ -69,7 +70,13 @@ def _validate(config: Any, num_devices: int) -> None:
             f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the "
             "decay of the learning rate. Use less, or 0."
         )
-    if INFO[config.dataset].encoded and config.data.loader != "tfdata":
+    about = INFO[config.dataset]
+    if about.encoded and config.data.images_per_class:
+        raise UsageError(
+            f"config.data.images_per_class = {config.data.images_per_class} is for sets that are held in memory, "
+            f"not for {config.dataset}. Use 0, and folders with fewer files."
+        )
+    if about.encoded and config.data.loader != "tfdata":
         raise UsageError(
             f"config.data.loader = {config.data.loader!r} holds all images in device memory, and those of "
             f"{config.dataset} are files that the host decodes. Use 'tfdata', as configs/imagenet_sa.py does."
@@ -79,7 +86,8 @@ def _validate(config: Any, num_devices: int) -> None:
 
 
 def _check_batch(config: Any, num_devices: int) -> None:
-    batch, num_train = config.batch_size, INFO[config.dataset].num_train
+    batch = config.batch_size
+    num_train = training_images(INFO[config.dataset], config.data.images_per_class)
     if batch % num_devices:
         below, above = batch - batch % num_devices, batch + num_devices - batch % num_devices
         example = f"{below} or {above}" if below else f"{above}"
@@ -93,7 +101,7 @@ def _check_batch(config: Any, num_devices: int) -> None:
             "statistics over the whole batch."
         )
     if batch > num_train:
-        raise UsageError(f"config.batch_size = {batch} is more than the {num_train} images of {config.dataset}.")
+        raise UsageError(f"config.batch_size = {batch} is more than the {num_train} training images.")
 
 
 def _get(config: Any, field: str) -> Any:

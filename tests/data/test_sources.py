@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources, tf_import
 from softaug_jax.data.info import CIFAR100_COARSE_CLASSES, INFO, info
-from softaug_jax.data.sources import load
+from softaug_jax.data.sources import first_of_each_class, load
 
 
 def write_npz(path, count=6, **changes):
@@ -72,6 +72,23 @@ def test_digits_share_their_classes_and_their_writers():
     places = np.array([order.index(image.tobytes()) for image in test.images])
     assert 0.15 < (places >= 1437).mean() < 0.25  # the file's last fifth, of other writers, is a fifth of the test set
     assert len(train.labels) == 4 * len(test.labels) - 3
+
+
+def test_the_first_of_each_class_are_those_in_their_order():
+    train, about = load("digits", "train"), info("digits")
+    few = first_of_each_class(train, about, 7)
+    assert np.bincount(few.labels).tolist() == [7] * 10
+    seen, wanted = [0] * 10, []
+    for index, label in enumerate(train.labels):
+        seen[label] += 1
+        wanted += [index] if seen[label] <= 7 else []
+    np.testing.assert_array_equal(few.images, train.images[wanted])
+    np.testing.assert_array_equal(few.labels, train.labels[wanted])
+    least = int(np.bincount(train.labels).min())
+    words = f"images_per_class = 150, but digits has {len(train.labels[train.labels == 0])} training images of 0. "
+    with pytest.raises(UsageError, match=f"{words}Use at most {least}, or 0 for all."):
+        first_of_each_class(train, about, 150)
+    assert len(first_of_each_class(train, about, least).labels) == 10 * least
 
 
 def test_the_digits_mean_is_of_the_training_split():

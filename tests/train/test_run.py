@@ -12,7 +12,7 @@ import pytest
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
-from softaug_jax.train import loop, progress, setup, sharding
+from softaug_jax.train import evaluation, loop, progress, setup, sharding
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main
@@ -81,6 +81,13 @@ def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader):
     figures = json.loads((tmp_path / "whole" / "eval.json").read_text())
     assert figures["top1_error"] == summary["top1_error"]
     assert {p.name for p in (tmp_path / "whole" / "figures").iterdir()} >= {"augmented.png", "learning_curves.png"}
+
+
+def test_few_images_of_each_class_are_what_is_read_and_what_an_epoch_counts():
+    chosen = config(data__images_per_class=9)
+    train, test = evaluation.load(chosen, "train"), evaluation.load(chosen, "test")
+    assert (len(train.labels), len(test.labels)) == (90, 360)
+    assert setup.build(chosen).schedule == setup.build(config(), 90).schedule
 
 
 def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
