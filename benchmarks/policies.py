@@ -40,11 +40,11 @@ def switched(policy: Any, images: Any) -> Iterator[Any]:
     branches = _branches(space, size, images.shape[-1])
 
     def one(image: Any, draws: Any) -> Any:
-        pixels = words.pack(image)
+        pixels = words.pack(jnp.moveaxis(image, -1, 0))
         for slot in range(len(draws.operation)):
             setting = (draws.magnitude[slot], draws.negative[slot].astype(jnp.int32))
             pixels = jax.lax.switch(draws.operation[slot], branches, pixels, *setting)
-        return words.unpack(pixels, image.shape[-1]).astype(image.dtype)
+        return jnp.stack(words.unpack(pixels, image.shape[-1]), axis=-1).astype(image.dtype)
 
     return _batches(policy, images, lambda batch, draws: (jax.vmap(one)(batch, draws), None))
 
@@ -70,12 +70,13 @@ def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable
             return affine.resample(pixels[None], pick(coefficients, magnitude, sign))[0]
 
         def enhance(pixels: Any, magnitude: Any, sign: Any) -> Any:
-            image = words.unpack(pixels[None], channels)
-            return words.pack(blend.enhance(image, only, pick(factors, magnitude, sign)))[0]
+            planes = words.unpack(pixels[None], channels)
+            return words.pack(blend.enhance(planes, only, pick(factors, magnitude, sign)))[0]
 
         def remap(pixels: Any, magnitude: Any, sign: Any) -> Any:
-            image = words.unpack(pixels[None], channels)
-            return words.pack(lookup.remap(image, only, pick(masks, magnitude), pick(thresholds, magnitude)))[0]
+            rows = words.unpack(pixels.reshape(1, -1), channels)
+            remapped = lookup.remap(rows, only, pick(masks, magnitude), pick(thresholds, magnitude))
+            return words.pack(remapped).reshape(pixels.shape)
 
         if name == "Identity":
             return identity

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from softaug_jax import gathers
 from softaug_jax.checks import check_broadcast, check_choice, check_count, check_last_axis, check_scalar
 from softaug_jax.numerics import as_float
 
@@ -80,7 +81,7 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     """Crops of the images' own size, shifted: out[y, x] = in[y + ty, x + tx], and `fill` outside the image.
 
     Args:
-      images: [..., H, W, C], any type.
+      images: [..., H, W, C], any type; on a TPU, finite.
       offsets: (ty, tx), int [..., 2], in pixels; positive moves the crop down and to the right.
       fill: what the crop shows outside the image, a scalar or one value a channel [C].
 
@@ -104,8 +105,8 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     lead = check_broadcast(images=images.shape[:-3], offsets=offsets.shape[:-1])
     images = jnp.broadcast_to(images, lead + images.shape[-3:])
     offsets = jnp.broadcast_to(offsets, (*lead, 2))
-    images, row_is_inside = _shift(images, offsets[..., 0], axis=images.ndim - 3)
-    images, column_is_inside = _shift(images, offsets[..., 1], axis=images.ndim - 2)
+    images, row_is_inside = _shift(images, offsets[..., 0], axis=-3)
+    images, column_is_inside = _shift(images, offsets[..., 1], axis=-2)
     fill = jnp.broadcast_to(fill, images.shape)
     return jnp.where(row_is_inside & column_is_inside, images, fill)
 
@@ -209,12 +210,9 @@ def _area(boxes: jax.Array) -> jax.Array:
 def _shift(images: jax.Array, offset: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     """Moves each image along one axis; returns it and which of its pixels came from inside, both of its rank."""
     length = images.shape[axis]
-    source = jnp.expand_dims(offset, range(offset.ndim, images.ndim))
-    shape = [1] * images.ndim
-    shape[axis] = length
-    source = source + jnp.arange(length, dtype=offset.dtype).reshape(shape)
-    inside = (source >= 0) & (source < length)
-    return jnp.take_along_axis(images, jnp.clip(source, 0, length - 1), axis=axis), inside
+    source = offset[..., None] + jnp.arange(length, dtype=offset.dtype).reshape((1,) * offset.ndim + (length,))
+    inside = jnp.expand_dims((source >= 0) & (source < length), (-2, -1) if axis == -3 else (-3, -1))
+    return gathers.take_along(images, source, axis), inside
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from softaug_jax import gathers
 from softaug_jax.augment.magnitudes import Space, by_operation, signed
 
 _BITS = 16  # behind the point
@@ -58,9 +59,8 @@ def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
     from_x = (x0 + xx * x + xy * y) >> _BITS
     from_y = (y0 + yx * x + yy * y) >> _BITS
     inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
-    source = jnp.where(inside, from_y * width + from_x, 0)
-    moved = jnp.take_along_axis(words.reshape(batch, -1), source.reshape(batch, -1), axis=1, mode="promise_in_bounds")
-    return jnp.where(inside, moved.reshape(words.shape), 0)
+    from_y, from_x = (jnp.where(inside, at, 0).reshape(batch, -1) for at in (from_y, from_x))
+    return jnp.where(inside, gathers.pixels(words, from_y, from_x).reshape(words.shape), 0)
 
 
 def _fixed_point(xx, xy, x0, yx, yy, y0) -> np.ndarray:

@@ -77,11 +77,12 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"images have shape {images.shape}; policies take [B, H, W, C] with 1 or 3 channels.")
     levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
-    pixels = words.pack(levels)
+    pixels = words.pack(jnp.moveaxis(levels, -1, 0))
     for slot in range(draws.operation.shape[1]):
         operation, magnitude, negative = (drawn[:, slot] for drawn in draws)
         pixels = apply_operation(pixels, images.shape[-1], operation, magnitude, negative, space)
-    return words.unpack(pixels, images.shape[-1]).astype(images.dtype), fully_visible(images)
+    planes = words.unpack(pixels, images.shape[-1])
+    return jnp.stack(planes, axis=-1).astype(images.dtype), fully_visible(images)
 
 
 def apply_operation(
@@ -106,9 +107,10 @@ def apply_operation(
     factor = jnp.asarray(blend.factors(space))[operation, magnitude, sign]
     mask = jnp.asarray(lookup.bit_masks(space))[operation, magnitude]
     threshold = jnp.asarray(lookup.thresholds(space))[operation, magnitude]
-    pixels = affine.resample(pixels, where)
-    pixels = words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor))
-    return words.pack(lookup.remap(words.unpack(pixels, channels), operation, mask, threshold))
+    pixels = words.stored(affine.resample(pixels, where))
+    pixels = words.stored(words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor)))
+    rows = words.unpack(pixels.reshape(len(pixels), -1), channels)
+    return words.stored(words.pack(lookup.remap(rows, operation, mask, threshold))).reshape(pixels.shape)
 
 
 def check_bins(num_bins: int) -> int:

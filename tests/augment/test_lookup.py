@@ -23,13 +23,13 @@ def operate():
 
 @pytest.mark.parametrize("count", [lookup.histogram, lookup.count_by_scatter, lookup.count_by_product])
 def test_histograms_count_every_level(count, rng):
-    rows = rng.integers(0, 256, (3, 500))
-    expected = [np.bincount(row, minlength=256) for row in rows]
-    np.testing.assert_array_equal(count(jnp.asarray(rows, jnp.int32)), expected)
+    planes = rng.integers(0, 256, (2, 3, 500))  # two channels of three images
+    expected = [np.bincount(row, minlength=256) for image in planes.swapaxes(0, 1) for row in image]
+    np.testing.assert_array_equal(count(list(jnp.asarray(planes, jnp.int32))), expected)
 
 
 def test_no_scatter_where_it_is_slow():
-    lowered = jax.jit(lookup.histogram).trace(jnp.zeros((2, 64), jnp.int32))
+    lowered = jax.jit(lookup.histogram).trace([jnp.zeros((2, 64), jnp.int32)])
     text = {name: lowered.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "tpu", "cuda")}
     assert {name: ("scatter" in text[name], "dot_general" in text[name]) for name in text} == {
         "cpu": (True, False),
