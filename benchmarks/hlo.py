@@ -26,6 +26,7 @@ class Operation(NamedTuple):
     cycles: int  # estimated, once
     times: int
     read: int  # bytes of its operands, though it may need a part of them only
+    gathered: int = 0  # slices that its gathers read one after another
 
     @property
     def bytes(self) -> int:
@@ -46,7 +47,8 @@ def operations(text: str) -> list[Operation]:
             match = _OPERATION.match(line)
             if match is None:
                 continue
-            operation = _operation(match, line, times, sizes)
+            gathered = sum(_slices(each) for each in [line, *_fused(computations, line)])
+            operation = _operation(match, line, times, sizes)._replace(gathered=gathered)
             sizes[operation.name] = operation.bytes
             found.append(operation)
             if match["opcode"] == "while":
@@ -103,6 +105,35 @@ def part_of(path: str, outside: str = "update") -> str:
     return "forward" if "jvp(" in path else outside
 
 
+def with_gathers(found: Iterable[Operation], cycles: float) -> list[Operation]:
+    """The same; gathers, to which the TPU compiler gives no estimate, with so many cycles a slice."""
+    cost = lambda operation: operation.cycles or round(cycles * operation.gathered)
+    return [operation._replace(cycles=cost(operation)) for operation in found]
+
+
+def _fused(computations: dict[str, list[str]], line: str) -> Iterator[str]:
+    """What is in a fusion, and in the fusions in it."""
+    for name in _called("calls", line) if " fusion(" in line else ():
+        for inside in computations[name]:
+            yield inside
+            yield from _fused(computations, inside)
+
+
+def _slices(line: str) -> int:
+    """How many slices a gather reads; 0 if the line is none."""
+    match = _OPERATION.match(line)
+    if match is None or match["opcode"] != "gather":
+        return 0
+    sizes = re.search(r"slice_sizes=\{([\d,]*)\}", line)
+    shape = _ARRAY.search(match["type"])
+    assert sizes is not None and shape is not None
+    return _product(shape["shape"]) // max(1, _product(sizes[1]))
+
+
+def _product(sides: str) -> int:
+    return math.prod(int(side) for side in sides.split(",") if side)
+
+
 def _computations(text: str) -> dict[str, list[str]]:
     """The lines of each computation; the entry's name begins with "ENTRY "."""
     computations: dict[str, list[str]] = {}
@@ -136,4 +167,4 @@ def _operation(match: re.Match[str], line: str, times: int, sizes: dict[str, int
 def _array(match: re.Match[str]) -> tuple[str, int]:
     dtype = match["dtype"]
     bits = _BITS.get(dtype) or int(re.sub(r"\D", "", dtype) or 32)
-    return dtype, math.prod(int(side) for side in match["shape"].split(",") if side) * bits // 8
+    return dtype, _product(match["shape"]) * bits // 8

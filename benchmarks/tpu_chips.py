@@ -18,20 +18,21 @@ class Chip(NamedTuple):
     peak_flops: float  # bfloat16, per second (Cloud page)
     hbm_bytes: float  # Cloud page
     link_bytes_per_s: float  # one link, one direction: Cloud page's rate per chip over its number of links
+    gather_cycles: float  # of one number or short slice: the compiler's cost model, of 128 x 1024 gathered numbers
     wrap: int  # an axis closes to a ring if its length is a multiple of this (Cloud page, topology)
     kwargs: dict[str, Any]  # what the compiler must be told of such a chip
 
 
 CHIPS: dict[str, Chip] = {
     # 1.05 GHz: Jouppi et al., "TPU v4", ISCA 2023, table 4. 2400 Gbit/s over 6 links. The two cores work as one.
-    "v4": Chip(1.05e9, 275e12, 32 * GIB, 50e9, 4, {"chip_config_name": "megacore"}),
+    "v4": Chip(1.05e9, 275e12, 32 * GIB, 50e9, 5.0, 4, {"chip_config_name": "megacore"}),
     # 1.5 GHz: the peak rate over 4 units of 128 x 128 multiplications and additions. 1600 Gbit/s over 4 links.
-    "v5e": Chip(1.5e9, 197e12, 16 * GIB, 50e9, 16, {}),
+    "v5e": Chip(1.5e9, 197e12, 16 * GIB, 50e9, 9.5, 16, {}),
     # 1.75 GHz: the peak rate over 8 such units. 4800 Gbit/s over 6 links.
-    "v5p": Chip(1.75e9, 459e12, 95 * GIB, 100e9, 4, {}),
+    "v5p": Chip(1.75e9, 459e12, 95 * GIB, 100e9, 3.5, 4, {}),
     # Not published. 1.75 GHz is the peak rate over 4 x 256 x 256, though the Cloud page has 2 units; the compiler's own
     # figures for a large matrix product and for a copy would fit 2.2 GHz. 3200 Gbit/s over 4 links.
-    "v6e": Chip(1.75e9, 918e12, 32 * GIB, 100e9, 16, {}),
+    "v6e": Chip(1.75e9, 918e12, 32 * GIB, 100e9, 5.0, 16, {}),
 }
 
 

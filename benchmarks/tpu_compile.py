@@ -4,9 +4,9 @@
       [--config.FIELD=VALUE] [--per_chip=128] [--program=step|dispatch|eval] [--out=FILE.json]
 
 Needs `pip install "jax[tpu]"`, whose compiler runs on any Linux machine: a minute or several for one program. Without
---per_chip the config's batch is divided over the chips. The compiler estimates each operation's cycles but that of
-collectives, for which benchmarks/tpu_chips.py has link rates; it does not know what gathers cost to the last cycle. So
-the images per second are a prediction, from assumed clocks, and have not been measured.
+--per_chip the config's batch is divided over the chips. The compiler estimates each operation's cycles but those of
+collectives and gathers, for which benchmarks/tpu_chips.py has link rates and cycles a slice. So the images per second
+are a prediction, from assumed clocks, and have not been measured.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def devices_of(where: Slice) -> list[Any]:
 
 def describe(compiled: Any, what: Program, where: Slice) -> dict[str, Any]:
     """Figures of a compiled program, all of one chip and one step."""
-    found = hlo.operations(compiled.as_text())
+    found = hlo.with_gathers(hlo.operations(compiled.as_text()), where.chip.gather_cycles)
     cycles = hlo.cycles_by_part(found, what.outside)
     waits = list(hlo.collectives(found))
     compute_s = sum(cycles.values()) / what.steps / where.chip.clock_hz
@@ -64,6 +64,7 @@ def describe(compiled: Any, what: Program, where: Slice) -> dict[str, Any]:
         "memory": memory(compiled.memory_analysis(), where.chip.hbm_bytes),
         "collectives": summary(waits, what.steps),
         "cycles": {part: cycles[part] // what.steps for part in hlo.PARTS},
+        "gathered_slices": sum(o.gathered * o.times for o in found) // what.steps,
         "augmentation_cycles": {
             name: count // what.steps for name, count in sorted(hlo.cycles_by_scope(found, "augment").items())
         },

@@ -20,12 +20,24 @@ HloModule jit_step, is_scheduled=true
   ROOT %add.9 = f32[8]{0:T(128)} add(%p, %p), metadata={op_name="jit(step)/jvp()/add"}
 }
 
+%inner (p: f32[8]) -> f32[4,2] {
+  %p = f32[8]{0:T(128)} parameter(0)
+  ROOT %gather.1 = f32[4,2]{1,0:T(8,128)} gather(%p, %p), offset_dims={1}, index_vector_dim=1, slice_sizes={1,2}
+}
+
+%outer (p: f32[8]) -> f32[4,2] {
+  %p = f32[8]{0:T(128)} parameter(0)
+  ROOT %nested = f32[4,2]{1,0:T(8,128)} fusion(%p), kind=kCustom, calls=%inner
+}
+
 %body (arg: (s32[], f32[8])) -> (s32[], f32[8]) {
   %arg = (s32[], f32[8]{0:T(128)}) parameter(0)
   %crop = f32[8]{0:T(128)} fusion(%arg), kind=kLoop, calls=%fused, \
 metadata={op_name="jit(step)/while/body/augment/crop/select_n"}, backend_config={"estimated_cycles":"7"}
   %sum = bf16[4,2]{1,0:T(8,128)(2,1)S(1)} all-reduce(%crop), channel_id=1, to_apply=%region, \
 metadata={op_name="jit(step)/while/body/transpose(jvp())/dot_general"}
+  %reads = f32[4,2]{1,0:T(8,128)} fusion(%crop), kind=kCustom, calls=%outer, \
+metadata={op_name="jit(step)/while/body/augment/policy/gather"}, backend_config={"integer_config":{"integer":"64"}}
   ROOT %back = (s32[], f32[8]{0:T(128)}) tuple(%arg, %crop)
 }
 
@@ -46,7 +58,21 @@ metadata={op_name="jit(step)/add"}, backend_config={"estimated_cycles":"9"}
 def test_cycles_are_by_part_and_those_of_a_loop_count_as_often_as_it_runs():
     found = hlo.operations(TEXT)
     assert hlo.cycles_by_part(found) == {"augmentation": 35, "forward": 100, "update": 9, "other": 0, "backward": 0}
-    assert hlo.cycles_by_scope(found, "augment") == {"crop": 35}
+    assert hlo.cycles_by_scope(found, "augment") == {"crop": 35, "policy": 0}
+
+
+def test_gathers_cost_what_they_are_said_to_a_slice_as_the_compiler_does_not_say():
+    found = hlo.operations(TEXT)
+    assert {o.name: o.gathered for o in found if o.gathered} == {"reads": 4}
+    counted = hlo.with_gathers(found, 2.5)
+    assert hlo.cycles_by_scope(counted, "augment") == {"crop": 35, "policy": 5 * 10}
+    assert hlo.cycles_by_part(counted)["forward"] == 100
+
+
+def test_the_gathers_of_a_program_are_found():
+    images, rows = jnp.zeros((5, 4, 3)), jnp.array([1, 3])
+    take = jax.jit(lambda images, rows: images[rows] + 1)
+    assert sum(o.gathered for o in hlo.operations(take.lower(images, rows).compile().as_text())) == 2
 
 
 def test_collectives_are_counted_once_at_their_start_with_their_bytes_and_types():
