@@ -36,7 +36,7 @@ class Operation(NamedTuple):
 def operations(text: str) -> list[Operation]:
     """All operations that the entry reaches, those of loops as often as they run; none of inside a fusion.
 
-    Of a conditional every branch is counted. A loop whose length the compiler does not know counts once.
+    Of a conditional every branch is counted. A loop of unknown length counts once.
     """
     computations = _computations(text)
     found: list[Operation] = []
@@ -52,8 +52,7 @@ def operations(text: str) -> list[Operation]:
             sizes[operation.name] = operation.bytes
             found.append(operation)
             if match["opcode"] == "while":
-                trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
-                visit(_called("body", line)[0], times * int(trips[1] if trips else 1))
+                visit(_called("body", line)[0], times * _trips(computations, line))
             elif match["opcode"] == "call":
                 visit(_called("to_apply", line)[0], times)
             elif match["opcode"] == "conditional":
@@ -114,9 +113,19 @@ def with_gathers(found: Iterable[Operation], cycles: float) -> list[Operation]:
 def _fused(computations: dict[str, list[str]], line: str) -> Iterator[str]:
     """What is in a fusion, and in the fusions in it."""
     for name in _called("calls", line) if " fusion(" in line else ():
-        for inside in computations[name]:
+        for inside in computations.get(name, ()):
             yield inside
             yield from _fused(computations, inside)
+
+
+def _trips(computations: dict[str, list[str]], line: str) -> int:
+    """How often a loop runs: what the compiler says, or the one number in its condition, as JAX counts from 0."""
+    known = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
+    if known:
+        return int(known[1])
+    condition = "\n".join(computations.get(_called("condition", line)[0], ()))
+    limits = re.findall(r" s32\[\]\S* constant\((\d+)\)", condition)
+    return int(limits[0]) if len(limits) == 1 and "direction=LT" in condition else 1
 
 
 def _slices(line: str) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.training import Training, parts_of
 from softaug_jax.checks import check_choice
 from softaug_jax.data import device
-from softaug_jax.data.device import DeviceData
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.sources import Arrays
 from softaug_jax.train import state
@@ -33,7 +32,7 @@ class MembersFeed:
     def __init__(self, parts: Parts, arrays: Arrays, steps_per_dispatch: int, way: str):
         check_choice("way", way, WAYS)
         self._schedule, self._many = parts.schedule, steps_per_dispatch
-        self._data = DeviceData(jnp.asarray(arrays.images), jnp.asarray(arrays.labels))
+        self._data = device.put(arrays, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and each member's order
         batch_size = parts.schedule.batch_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -52,7 +53,9 @@ def trace(config: Any, platform: str, devices: Sequence[Any], name: str) -> Prog
             if about.encoded:  # the host cuts the images, and says what it cut
                 fields["crop"] = jax.ShapeDtypeStruct((batch, 4), np.float32)
             return Program(feed.jit_step(parts.step, shardings).lower(state, fields), 1, batch, 3 * flops)
-        data = DeviceData(images(about.num_train), labels(about.num_train))
+        shape = (*about.image_size, about.channels)
+        rows = jax.ShapeDtypeStruct((about.num_train, math.prod(shape)), np.uint8)
+        data = DeviceData(rows, labels(about.num_train), shape)
         arguments = (state, data, labels(2 * about.num_train), jax.ShapeDtypeStruct((), np.int32))
         dispatch = feed.jit_dispatch(parts.step, parts.schedule, shardings, length)
         return Program(dispatch.lower(*arguments), length, batch, 3 * flops)

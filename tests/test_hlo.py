@@ -75,6 +75,16 @@ def test_the_gathers_of_a_program_are_found():
     assert sum(o.gathered for o in hlo.operations(take.lower(images, rows).compile().as_text())) == 2
 
 
+def test_a_loop_runs_as_often_as_the_compiler_or_its_condition_says():
+    silent = TEXT.replace('"known_trip_count":{"n":"5"},', "")
+    for condition, runs in (
+        ("%limit = s32[]{:T(128)} constant(6)\n  ROOT %lt = pred[] compare(%i, %limit), direction=LT", 6),
+        ("ROOT %lt = pred[] compare(%i, %other), direction=LT", 1),
+    ):
+        text = f"%cond (i: s32[]) -> pred[] {{\n  {condition}\n}}\n\n{silent.partition(chr(10))[2]}"
+        assert hlo.cycles_by_part(hlo.operations(text))["augmentation"] == 7 * runs
+
+
 def test_collectives_are_counted_once_at_their_start_with_their_bytes_and_types():
     inside, outside = hlo.collectives(hlo.operations(TEXT))
     assert (inside.opcode, inside.times, inside.bytes, inside.arrays) == ("all-reduce", 5, 16, (("bf16", 16),))

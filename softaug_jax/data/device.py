@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,23 @@ import numpy as np
 from softaug_jax.data.sources import Arrays
 
 
-class DeviceData(NamedTuple):
-    """A set in device memory, on every device."""
+@partial(jax.tree_util.register_dataclass, data_fields=("rows", "labels"), meta_fields=("image_shape",))
+@dataclass(frozen=True)
+class DeviceData:
+    """A set in device memory, on every device.
 
-    images: jax.Array  # uint8 [n, H, W, C]
+    An image is a row: of [n, H, W, C] a TPU puts n last, and would lay out all of the set anew to read a batch.
+    """
+
+    rows: jax.Array  # uint8 [n, H * W * C]
     labels: jax.Array  # int32 [n]
+    image_shape: tuple[int, int, int]  # H, W, C
 
 
 def put(arrays: Arrays, sharding: jax.sharding.Sharding) -> DeviceData:
     """Copies the set to the devices; every process holds all of it."""
-    return DeviceData(place(arrays.images, sharding), place(arrays.labels, sharding))
+    rows = arrays.images.reshape(len(arrays.images), -1)
+    return DeviceData(place(rows, sharding), place(arrays.labels, sharding), arrays.images.shape[1:])
 
 
 def place(values: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
@@ -47,7 +54,8 @@ def batch(
     """The batch of a step of this epoch: `image` uint8 [B, H, W, C], `label` int32 [B]."""
     with jax.named_scope("input"):
         chosen = indices(epoch_order, epoch, step, batch_size)
-        return {"image": data.images[chosen], "label": data.labels[chosen]}
+        images = data.rows[chosen].reshape(-1, *data.image_shape)
+        return {"image": images, "label": data.labels[chosen]}
 
 
 def indices(

@@ -76,13 +76,13 @@ def test_many_steps_a_dispatch_equal_one_by_one():
 
 def test_device_loader_shows_every_example_once_an_epoch():
     n, size = 23, 5
-    data = device.DeviceData(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.arange(n, dtype=np.int32))
-    data = jax.tree.map(jax.numpy.asarray, data)
+    images = np.arange(3 * n, dtype=np.uint8).reshape(n, 1, 3, 1)
+    data = device.put(sources.Arrays(images, np.arange(n, dtype=np.int32)), sharding.over().replicated)
     schedule, key, seen = Schedule(n, size, epochs=4), jax.random.key(0), []
     for step in range(schedule.total_steps):
         epoch = schedule.epoch_of_step(step)
         batch = device.batch(data, device.order(key, epoch, num_examples=n), epoch, step, size)
-        np.testing.assert_array_equal(batch["image"].ravel(), batch["label"])
+        np.testing.assert_array_equal(batch["image"], images[batch["label"]])
         seen.append(np.asarray(batch["label"]))
     epochs = np.concatenate(seen)[: 4 * n].reshape(4, n)
     for epoch in epochs:
