@@ -105,8 +105,8 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     lead = check_broadcast(images=images.shape[:-3], offsets=offsets.shape[:-1])
     images = jnp.broadcast_to(images, lead + images.shape[-3:])
     offsets = jnp.broadcast_to(offsets, (*lead, 2))
-    images, row_is_inside = _shift(images, offsets[..., 0], axis=-3)
     images, column_is_inside = _shift(images, offsets[..., 1], axis=-2)
+    images, row_is_inside = _shift(images, offsets[..., 0], axis=-3)
     fill = jnp.broadcast_to(fill, images.shape)
     return jnp.where(row_is_inside & column_is_inside, images, fill)
 
