@@ -32,6 +32,11 @@ class Operation(NamedTuple):
     def bytes(self) -> int:
         return sum(size for _, size in self.arrays)
 
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is a kernel by Pallas."""
+        return self.opcode == "custom-call" and self.path.split("/")[-1] == "pallas_call"
+
 
 def operations(text: str) -> list[Operation]:
     """All operations that the entry reaches, those of loops as often as they run; none of inside a fusion.

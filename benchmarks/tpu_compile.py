@@ -5,8 +5,8 @@
 
 Needs `pip install "jax[tpu]"`, whose compiler runs on any Linux machine: a minute or several for one program. Without
 --per_chip the config's batch is divided over the chips. The compiler estimates each operation's cycles but those of
-collectives and gathers, for which benchmarks/tpu_chips.py has link rates and cycles a slice. So the images per second
-are a prediction, from assumed clocks, and have not been measured.
+collectives and gathers, for which benchmarks/tpu_chips.py has link rates and cycles a slice, and of kernels by Pallas,
+which count as none. So the images per second are a prediction, from assumed clocks, and have not been measured.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def describe(compiled: Any, what: Program, where: Slice) -> dict[str, Any]:
         "memory": memory(compiled.memory_analysis(), where.chip.hbm_bytes),
         "collectives": summary(waits, what.steps),
         "cycles": {part: cycles[part] // what.steps for part in hlo.PARTS},
+        "kernels": sum(o.times for o in found if o.is_kernel) / what.steps,
         "gathered_slices": sum(o.gathered * o.times for o in found) // what.steps,
         "augmentation_cycles": {
             name: count // what.steps for name, count in sorted(hlo.cycles_by_scope(found, "augment").items())
@@ -128,6 +129,7 @@ def table(record: dict[str, Any]) -> str:
         + f" of {total / 1e6:.2f} million",
         "augmentation  "
         + ", ".join(f"{name} {count / total:.2%}" for name, count in record["augmentation_cycles"].items()),
+        *([f"kernels       {record['kernels']:g}, of which no cycles are known"] if record.get("kernels") else []),
         f"predicted     {record['compute_ms']:.2f} ms + collectives {record['collectives_ms']:.2f} ms a step: "
         f"{record['images_per_second_per_chip']:,.0f} images/s a chip, {record['share_of_peak']:.0%} of its peak rate",
     ]

@@ -11,6 +11,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+MOST_PIXELS = 64 * 64  # of an image whose pixels are read by products, at a cost of H * W * (H + W)
 _EXACT = jax.lax.Precision.HIGHEST  # by default a TPU rounds the factors of a product to 8 bits
 
 
@@ -68,13 +69,13 @@ def look_up_by_choice(table: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def pixels(words: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
-    """`words[b, y[b, p], x[b, p]]`: by gather, and on a TPU for images of up to 64 x 64 pixels by products.
+    """`words[b, y[b, p], x[b, p]]`: by gather, and on a TPU by products, if they are no more than MOST_PIXELS.
 
     Args:
       words: int32 [B, H, W], 0 to 2**24 - 1.
       y, x: int32 [B, P], within the image.
     """
-    by_products = pixels_by_products if words.shape[1] * words.shape[2] <= 64 * 64 else pixels_by_gather
+    by_products = pixels_by_products if words.shape[1] * words.shape[2] <= MOST_PIXELS else pixels_by_gather
     return jax.lax.platform_dependent(words, y, x, tpu=by_products, default=pixels_by_gather)
 
 

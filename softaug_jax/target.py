@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import jax
+from jax.sharding import NamedSharding
 
 
 class Target(NamedTuple):
@@ -18,6 +19,7 @@ class Target(NamedTuple):
 
 
 _CHOSEN: ContextVar[Target | None] = ContextVar("target", default=None)
+_SPLIT: ContextVar[NamedSharding | None] = ContextVar("split", default=None)
 
 
 def platform() -> str:
@@ -43,3 +45,18 @@ def compiling_for(platform: str, num_devices: int) -> Iterator[None]:
         yield
     finally:
         _CHOSEN.reset(token)
+
+
+def split() -> NamedSharding | None:
+    """How the batch of the program that is being traced is split over devices; None: that is not known."""
+    return _SPLIT.get()
+
+
+@contextmanager
+def splitting(sharding: NamedSharding) -> Iterator[None]:
+    """Within it `split()` is this sharding."""
+    token = _SPLIT.set(sharding)
+    try:
+        yield
+    finally:
+        _SPLIT.reset(token)

@@ -69,6 +69,14 @@ def test_gathers_cost_what_they_are_said_to_a_slice_as_the_compiler_does_not_say
     assert hlo.cycles_by_part(counted)["forward"] == 100
 
 
+def test_a_kernel_by_pallas_is_told_from_other_custom_calls():
+    text = TEXT.replace(
+        "%conv = f32[8]{0:T(128)} fusion(%a), kind=kOutput, calls=%fused", "%conv = f32[8] custom-call(%a)"
+    )
+    named = text.replace("jit(step)/jvp()/conv_general_dilated", "jit(step)/augment/pallas_call")
+    assert [sum(o.is_kernel for o in hlo.operations(each)) for each in (TEXT, text, named)] == [0, 0, 1]
+
+
 def test_the_gathers_of_a_program_are_found():
     images, rows = jnp.zeros((5, 4, 3)), jnp.array([1, 3])
     take = jax.jit(lambda images, rows: images[rows] + 1)

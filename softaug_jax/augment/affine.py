@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from softaug_jax import gathers
+from softaug_jax import gathers, target
 from softaug_jax.augment.magnitudes import Space, by_operation, signed
 
 _BITS = 16  # behind the point
@@ -53,6 +53,10 @@ def coefficients(space: Space, size: tuple[int, int]) -> np.ndarray:
 def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
     """Reads each image [B, H, W], a word a pixel, where its coefficients [B, 6] say; what lies outside is zero."""
     batch, height, width = words.shape
+    if target.platform() == "tpu" and height * width > gathers.MOST_PIXELS and (split := target.split()) is not None:
+        from softaug_jax.augment import affine_tpu  # late: Pallas is not needed elsewhere
+
+        return affine_tpu.resample(words, coefficients, split)
     xx, xy, x0, yx, yy, y0 = (coefficients[:, i, None, None] for i in range(6))
     x = jnp.arange(width, dtype=jnp.int32).reshape(1, 1, width)
     y = jnp.arange(height, dtype=jnp.int32).reshape(1, height, 1)

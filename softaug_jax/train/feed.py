@@ -18,7 +18,7 @@ from softaug_jax.data import device
 from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays
-from softaug_jax.target import platform
+from softaug_jax.target import platform, splitting
 from softaug_jax.train.sharding import Shardings
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import Batch, StepSums, TrainStep
@@ -77,8 +77,13 @@ def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatc
 
 def jit_step(step: TrainStep, shardings: Shardings) -> TrainStep:
     """The step under jit: state on every device and donated, batch split over the devices."""
+
+    def one(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
+        with splitting(shardings.batch):
+            return step(state, batch)
+
     return jax.jit(
-        step,
+        one,
         in_shardings=(shardings.replicated, shardings.batch),
         out_shardings=shardings.replicated,
         donate_argnums=0,
@@ -93,7 +98,8 @@ def jit_dispatch(step: TrainStep, schedule: Schedule, shardings: Shardings, leng
 
     def one(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
         batch = device.batch(data, order, epoch, state.step, schedule.batch_size)
-        return step(state, jax.lax.with_sharding_constraint(batch, shardings.batch))
+        with splitting(shardings.batch):
+            return step(state, jax.lax.with_sharding_constraint(batch, shardings.batch))
 
     def many(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
         body = lambda carry, _: one(carry, data, order, epoch)
