@@ -11,6 +11,7 @@ import pytest
 from benchmarks import hlo, tpu_compile
 from benchmarks.tpu_chips import slice_of
 from softaug_jax import models
+from softaug_jax.augment import affine_tpu
 from softaug_jax.train import sharding
 
 REASON = 'the TPU compiler is not installed: pip install "jax[tpu]", or make test-tpu'
@@ -68,6 +69,16 @@ def test_nothing_grows_with_the_number_of_chips_or_changes_with_their_kind(topol
 def test_a_step_with_a_soft_crop_reads_nothing_one_after_another():
     made = record(RESNET8, "v5e:2x2")
     assert made["gathered_slices"] == 0 and made["augmentation_cycles"]["crop"] > 0
+
+
+@pytest.mark.parametrize("topology", ["v4:2x2x1", "v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+def test_every_chip_has_the_kernel_that_moves_pixels_of_large_images(topology):
+    split = sharding.over(tpu_compile.devices_of(slice_of(topology))).batch
+    resample = jax.jit(functools.partial(affine_tpu.resample, split=split), in_shardings=split, out_shardings=split)
+    shapes = [jax.ShapeDtypeStruct((8, *shape), jnp.int32) for shape in ((224, 224), (6,))]
+    found = hlo.operations(resample.lower(*shapes).compile().as_text())
+    assert sum(operation.is_kernel for operation in found) == 1
+    assert not list(hlo.collectives(found)) and not any(operation.gathered for operation in found)
 
 
 def test_evaluation_needs_no_word_from_another_chip():
