@@ -15,6 +15,7 @@ from softaug_jax import gathers, target
 from softaug_jax.augment.magnitudes import Space, by_operation, signed
 
 _BITS = 16  # behind the point
+_KERNEL_PIXELS = 512 * 512  # at most: of more than 768 x 768 a v4 has no memory for an image and its copy
 
 
 def coefficients(space: Space, size: tuple[int, int]) -> np.ndarray:
@@ -53,7 +54,8 @@ def coefficients(space: Space, size: tuple[int, int]) -> np.ndarray:
 def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
     """Reads each image [B, H, W], a word a pixel, where its coefficients [B, 6] say; what lies outside is zero."""
     batch, height, width = words.shape
-    if target.platform() == "tpu" and height * width > gathers.MOST_PIXELS and (split := target.split()) is not None:
+    split = target.split()
+    if target.platform() == "tpu" and split is not None and gathers.MOST_PIXELS < height * width <= _KERNEL_PIXELS:
         from softaug_jax.augment import affine_tpu  # late: Pallas is not needed elsewhere
 
         return affine_tpu.resample(words, coefficients, split)

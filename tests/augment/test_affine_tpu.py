@@ -60,6 +60,8 @@ def test_it_is_for_the_large_images_of_a_tpus_training_step():
             with target.splitting(ONE):
                 trace(64)
                 assert kernel.call_count == 0
+                trace(513)
+                assert kernel.call_count == 0
                 trace(65)
                 assert kernel.call_count == 1
         with target.splitting(ONE):
