@@ -36,6 +36,7 @@ def test_input_pipeline_measures_each_and_writes_its_record(tmp_path):
     assert {"command", "date", "commit", "versions", "machine"} <= set(record)
 
 
+@pytest.mark.slow
 def test_image_pipeline_measures_each_and_writes_its_record(tmp_path):
     out = tmp_path / "record.json"
     made = make_folders(tmp_path / "set", train=128, test=4)

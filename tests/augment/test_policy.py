@@ -103,6 +103,7 @@ def test_zero_draws_and_a_switched_off_member_change_nothing(policy, photo_batch
     np.testing.assert_array_equal(apply(photo_batch, {"policy": draws}, 5)[0], photo_batch)
 
 
+@pytest.mark.slow
 def test_jit_equals_eager(photo_batch):
     policy = TrivialAugment()
     draws = policy.sample(jax.random.key(7), 16, (32, 32))

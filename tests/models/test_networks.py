@@ -37,7 +37,7 @@ def abstract(model, batch=2, size=32):
         ("resnet50", 100, "cifar", 23_705_252),
         ("resnet101", 100, "cifar", 42_697_380),
         ("wideresnet28_10", 100, "cifar", 36_536_884),
-        ("pyramidnet272", 100, "cifar", 26_288_692),
+        pytest.param("pyramidnet272", 100, "cifar", 26_288_692, marks=pytest.mark.slow),
         ("resnet18", 1000, "imagenet", 11_689_512),
         ("resnet50", 1000, "imagenet", 25_557_032),
         ("resnet101", 1000, "imagenet", 44_549_160),

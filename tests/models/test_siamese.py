@@ -60,7 +60,7 @@ def test_every_network_is_tried():
     assert set(FEATURES) == set(models.MODELS)
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", [n if n not in DEEPEST else pytest.param(n, marks=pytest.mark.slow) for n in FEATURES])
 def test_every_backbone_gives_features_and_has_no_classifier(name):
     model = create(name)
     params, stats, views = abstract(model)

@@ -26,7 +26,7 @@ def config_of(method, **fields):
     return config("digits_baseline", f"epochs=3,method={method},model={model}", **METHODS[method], **fields)
 
 
-@pytest.mark.parametrize("method", [m if m != "ddu" else pytest.param(m, marks=pytest.mark.slow) for m in METHODS])
+@pytest.mark.parametrize("method", [m if m == "duq" else pytest.param(m, marks=pytest.mark.slow) for m in METHODS])
 def test_it_learns_digits_and_predicts_them(method):
     chosen = config_of(method)
     parts, test = setup.build(chosen, 1437), sources.load("digits", "test")

@@ -30,7 +30,8 @@ def test_one_device_equals_eight(name, loader, rate):
     np.testing.assert_allclose(eight, one, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loader", ["tfdata", pytest.param("device", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loader", ["tfdata", "device"])
 def test_interrupted_equals_uninterrupted_bit_for_bit(loader):
     chosen = pairs(data__loader=loader)
     whole, _ = train(chosen, 30)
