@@ -53,7 +53,7 @@ def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable
     """A function of (words [H, W], bin, sign) for each operation, which does no more than that operation needs."""
     import jax.numpy as jnp
 
-    from softaug_jax.augment import affine, blend, lookup, words
+    from softaug_jax.augment import affine, blend, lookup, policy
     from softaug_jax.augment.magnitudes import OPERATIONS
 
     coefficients, factors = affine.coefficients(space, size), blend.factors(space)
@@ -67,16 +67,14 @@ def _branches(space: Any, size: tuple[int, int], channels: int) -> list[Callable
             return pixels
 
         def move(pixels: Any, magnitude: Any, sign: Any) -> Any:
-            return affine.resample(pixels[None], pick(coefficients, magnitude, sign))[0]
+            return policy.move(pixels[None], pick(coefficients, magnitude, sign))[0]
 
         def enhance(pixels: Any, magnitude: Any, sign: Any) -> Any:
-            planes = words.unpack(pixels[None], channels)
-            return words.pack(blend.enhance(planes, only, pick(factors, magnitude, sign)))[0]
+            return policy.enhance(pixels[None], channels, only, pick(factors, magnitude, sign))[0]
 
         def remap(pixels: Any, magnitude: Any, sign: Any) -> Any:
-            rows = words.unpack(pixels.reshape(1, -1), channels)
-            remapped = lookup.remap(rows, only, pick(masks, magnitude), pick(thresholds, magnitude))
-            return words.pack(remapped).reshape(pixels.shape)
+            settings = pick(masks, magnitude), pick(thresholds, magnitude)
+            return policy.remap(pixels[None], channels, only, *settings)[0]
 
         if name == "Identity":
             return identity

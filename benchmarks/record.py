@@ -14,7 +14,7 @@ from typing import Any
 from softaug_jax.checks import UsageError
 from softaug_jax.report.placing import trained
 from softaug_jax.report.runs import read
-from softaug_jax.run_files import read_json, write_json
+from softaug_jax.run_files import read_json, settings, write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,7 +33,7 @@ def record(workdir: str | Path, results: Path, label: str | None = None, **more:
         raise UsageError(f"{workdir} is not finished: only finished runs are recorded.")
     s = run.summary
     results.mkdir(parents=True, exist_ok=True)
-    few = run.config["data"].get("images_per_class", 0)
+    few = settings(run.config)["data.images_per_class"]
     images = f"-{few}perclass" if few else ""
     what = f"{label or s['config']}{images}-{s['model']}-{s['epochs']}ep-seed{s['seed']}"
     path = results / f"{what}-{s['device'].replace(' ', '-')}.json"

@@ -37,7 +37,7 @@ def take_by_gather(images: jax.Array, source: jax.Array, axis: int) -> jax.Array
 
 def take_by_products(images: jax.Array, source: jax.Array, axis: int) -> jax.Array:
     """`take_along` as a TPU does it, exactly: a number times one, added to zeros."""
-    is_source = one_hot(source, images.shape[axis], jnp.float32)
+    is_source = jax.nn.one_hot(source, images.shape[axis], dtype=jnp.float32)
     subscripts = {-3: "...oh,...hwc->...owc", -2: "...ow,...hwc->...hoc"}[axis]
     return jnp.einsum(subscripts, is_source, images.astype(jnp.float32), precision=_EXACT).astype(images.dtype)
 
@@ -88,14 +88,9 @@ def pixels_by_gather(words: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
 def pixels_by_products(words: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
     """`pixels` as a TPU does it: each pixel's row by a product, and of that its column."""
     _, height, width = words.shape
-    rows = jnp.einsum("bph,bhw->bpw", one_hot(y, height, jnp.float32), words.astype(jnp.float32), precision=_EXACT)
-    return jnp.sum(rows * one_hot(x, width, jnp.float32), axis=-1).astype(jnp.int32)
-
-
-def one_hot(index: jax.Array, length: int, dtype: jax.typing.DTypeLike) -> jax.Array:
-    """1 at the index, 0 elsewhere, and all 0 where it is outside: [..., length]."""
-    places = jnp.arange(length, dtype=index.dtype).reshape((1,) * index.ndim + (length,))
-    return (index[..., None] == places).astype(dtype)
+    is_row, is_column = (jax.nn.one_hot(at, side, dtype=jnp.float32) for at, side in ((y, height), (x, width)))
+    rows = jnp.einsum("bph,bhw->bpw", is_row, words.astype(jnp.float32), precision=_EXACT)
+    return jnp.sum(rows * is_column, axis=-1).astype(jnp.int32)
 
 
 def _is_exact_in_float32(dtype: jax.typing.DTypeLike) -> bool:

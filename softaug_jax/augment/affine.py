@@ -62,11 +62,23 @@ def resample(words: jax.Array, coefficients: jax.Array) -> jax.Array:
     xx, xy, x0, yx, yy, y0 = (coefficients[:, i, None, None] for i in range(6))
     x = jnp.arange(width, dtype=jnp.int32).reshape(1, 1, width)
     y = jnp.arange(height, dtype=jnp.int32).reshape(1, height, 1)
-    from_x = (x0 + xx * x + xy * y) >> _BITS
-    from_y = (y0 + yx * x + yy * y) >> _BITS
-    inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
+    from_x, from_y = along(x0, xx, xy, x, y), along(y0, yx, yy, x, y)
+    inside = is_inside(from_x, from_y, (height, width))
     from_y, from_x = (jnp.where(inside, at, 0).reshape(batch, -1) for at in (from_y, from_x))
     return jnp.where(inside, gathers.pixels(words, from_y, from_x).reshape(words.shape), 0)
+
+
+def along(
+    start: jax.Array, by_x: jax.Array, by_y: jax.Array, x: jax.typing.ArrayLike, y: jax.typing.ArrayLike
+) -> jax.Array:
+    """Which pixel of the input output pixels (x, y) show, along one axis, by that axis's three coefficients; int32."""
+    return (start + by_x * x + by_y * y) >> _BITS
+
+
+def is_inside(x: jax.Array, y: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Whether pixels lie in an image of this size (H, W)."""
+    height, width = size
+    return (x >= 0) & (x < width) & (y >= 0) & (y < height)
 
 
 def _fixed_point(xx, xy, x0, yx, yy, y0) -> np.ndarray:

@@ -15,6 +15,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import NamedSharding
 
+from softaug_jax.augment import affine
+
 ROWS, LANES = 8, 128  # of a register
 _AT_ONCE = 4  # rows of the image: one permutation is waited for while others are under way
 
@@ -52,16 +54,16 @@ def _resample(words: jax.Array, coefficients: jax.Array, interpret: bool) -> jax
 
 def _kernel(coefficients, rows, out, *, size: tuple[int, int]) -> None:
     """One image: `rows` [1, H, groups, 128] to `out`, padded, by `coefficients` [1, 1, 6]."""
-    height, width = size
+    height, _ = size
     xx, xy, x0, yx, yy, y0 = (coefficients[0, 0, i] for i in range(6))
     lane, sublane = (jax.lax.broadcasted_iota(jnp.int32, (ROWS, LANES), axis) for axis in (1, 0))
 
     def block(number: jax.Array, _: None) -> None:
         for group in range(rows.shape[2]):
             x, y = lane + group * LANES, sublane + number * ROWS
-            from_x, from_y = (x0 + xx * x + xy * y) >> 16, (y0 + yx * x + yy * y) >> 16
+            from_x, from_y = affine.along(x0, xx, xy, x, y), affine.along(y0, yx, yy, x, y)
             corners = [
-                (y0 + yx * x + yy * (number * ROWS + down)) >> 16
+                affine.along(y0, yx, yy, x, number * ROWS + down)
                 for x in (group * LANES, group * LANES + LANES - 1)
                 for down in (0, ROWS - 1)
             ]
@@ -80,8 +82,7 @@ def _kernel(coefficients, rows, out, *, size: tuple[int, int]) -> None:
 
             turns = jnp.maximum(last - first + _AT_ONCE, 0) // _AT_ONCE
             found = jax.lax.fori_loop(0, turns, keep, jnp.zeros((ROWS, LANES), jnp.int32))
-            inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
             place = (0, pl.ds(number * ROWS, ROWS), pl.ds(group * LANES, LANES))
-            out[place] = jnp.where(inside, found, 0)
+            out[place] = jnp.where(affine.is_inside(from_x, from_y, size), found, 0)
 
     jax.lax.fori_loop(0, out.shape[1] // ROWS, block, None)

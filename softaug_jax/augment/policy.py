@@ -107,8 +107,22 @@ def apply_operation(
     factor = jnp.asarray(blend.factors(space))[operation, magnitude, sign]
     mask = jnp.asarray(lookup.bit_masks(space))[operation, magnitude]
     threshold = jnp.asarray(lookup.thresholds(space))[operation, magnitude]
-    pixels = words.stored(affine.resample(pixels, where))
-    pixels = words.stored(words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor)))
+    pixels = enhance(move(pixels, where), channels, operation, factor)
+    return remap(pixels, channels, operation, mask, threshold)
+
+
+def move(pixels: jax.Array, where: jax.Array) -> jax.Array:
+    """The pass that resamples words [B, H, W]: `affine.resample`."""
+    return words.stored(affine.resample(pixels, where))
+
+
+def enhance(pixels: jax.Array, channels: int, operation: jax.Array, factor: jax.Array) -> jax.Array:
+    """The pass that blends words [B, H, W]: `blend.enhance`."""
+    return words.stored(words.pack(blend.enhance(words.unpack(pixels, channels), operation, factor)))
+
+
+def remap(pixels: jax.Array, channels: int, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
+    """The pass that looks up the grey levels of words [B, H, W]: `lookup.remap`."""
     rows = words.unpack(pixels.reshape(len(pixels), -1), channels)
     return words.stored(words.pack(lookup.remap(rows, operation, mask, threshold))).reshape(pixels.shape)
 

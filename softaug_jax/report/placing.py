@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # Fields that decide nothing of what is trained, beside data (but one) and evals; rows hold several seeds and epochs.
 FREE = ("name", "seed", "epochs", "eval_every_epochs", "checkpoint_every_epochs", "eval_batch_size")
 FREE_PREFIXES = ("data.", "evals.")
-NOT_FREE = ("data.images_per_class",)
 
 
 class Placed(NamedTuple):
@@ -54,11 +53,11 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
 def trained(config: Tree) -> Tree:
     """What decides what is trained: the config, flat, as JSON has it, without seed, epochs, data and evals."""
     flat = settings(json.loads(json.dumps(config)))
-    return {name: value for name, value in flat.items() if name in NOT_FREE or not _is_free(name)}
+    return {name: value for name, value in flat.items() if not _is_free(name)}
 
 
 def _is_free(name: str) -> bool:
-    return name in FREE or name.startswith(FREE_PREFIXES)
+    return name in FREE or (name.startswith(FREE_PREFIXES) and name != "data.images_per_class")
 
 
 def _why(ours: Tree, built: dict[Cell, Tree]) -> str:

@@ -101,7 +101,9 @@ def _check_batch(config: Any, num_devices: int) -> None:
             "statistics over the whole batch."
         )
     if batch > num_train:
-        raise UsageError(f"config.batch_size = {batch} is more than the {num_train} training images.")
+        raise UsageError(
+            f"config.batch_size = {batch} is more than the {num_train} training images of {config.dataset}."
+        )
 
 
 def _get(config: Any, field: str) -> Any:
