@@ -110,3 +110,15 @@ def test_the_ratio_to_the_peer_is_that_of_its_record():
     ratio = f"{record['ours_to']['gpu']['median']:.2f}"
     assert f"{ratio} times as fast as such a peer" in " ".join(README.split())
     assert f"ours trains at {ratio} times the rate" in (ROOT / "benchmarks" / "NOTES.md").read_text()
+
+
+def test_the_policies_ratios_are_those_of_their_records():
+    results = ROOT / "benchmarks" / "results"
+    ratios = [
+        json.loads((results / name).read_text())["ratio_ours_to"] for name in ("policies.json", "policies_switch.json")
+    ]
+    for name in ("RandAugment", "TrivialAugment"):
+        (shown,) = re.findall(rf"^\| {name} \| ([\d.]+) times.* \| ([\d.]+) times \|$", README, re.M)
+        assert shown == tuple(
+            f"{ratio[f'{name} {peer}']:.1f}" for ratio, peer in zip(ratios, ("torchvision", "switch"), strict=True)
+        )
