@@ -39,13 +39,13 @@ def enhance(planes: Sequence[jax.Array], operation: jax.Array, factor: jax.Array
     low = factor - high
     flat, operation = _flat(planes, operation), _per_image(operation)
 
-    def blend(plane: jax.Array) -> jax.Array:
-        poorer = jnp.where(operation == _SHARPNESS, _smooth(plane), flat)
+    def blend(plane: jax.Array, smooth: jax.Array) -> jax.Array:
+        poorer = jnp.where(operation == _SHARPNESS, smooth, flat)
         difference = (plane - poorer).astype(jnp.float32)
         product = _per_image(high) * difference + _per_image(low) * difference
         return jnp.clip(poorer.astype(jnp.float32) + product, 0.0, 255.0).astype(jnp.int32)
 
-    return [blend(plane) for plane in planes]
+    return [blend(plane, smooth) for plane, smooth in zip(planes, _smooth(planes), strict=True)]
 
 
 def _flat(planes: Sequence[jax.Array], operation: jax.Array) -> jax.Array:
@@ -66,16 +66,27 @@ def _grey(planes: Sequence[jax.Array]) -> jax.Array:
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
-def _smooth(plane: jax.Array) -> jax.Array:
+def _smooth(planes: Sequence[jax.Array]) -> list[jax.Array]:
     """The mean over 3 x 3 pixels, the middle one counted five times, int32; the border is as it was."""
-    _, height, width = plane.shape
-    padded = jnp.pad(plane, ((0, 0), (1, 1), (1, 1)))
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    total = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * plane
+    _, height, width = planes[0].shape
     x, y = np.arange(width), np.arange(height)[:, None]
     inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-    mean = jax.lax.div(2 * total + 13, jnp.full_like(total, 26))  # a 13th, rounded half up
-    return jnp.where(inner, mean, plane)
+
+    if len(planes) == 1:
+        totals = [_weighted_sum(planes[0])]
+    else:
+        red, green, blue = planes
+        two = _weighted_sum(red | blue << 16)  # red's sum and blue's in one, as neither is above 13 * 255
+        totals = [two & 0xFFFF, _weighted_sum(green), two >> 16]
+    means = [jax.lax.div(2 * total + 13, jnp.full_like(total, 26)) for total in totals]  # a 13th, rounded half up
+    return [jnp.where(inner, mean, plane) for mean, plane in zip(means, planes, strict=True)]
+
+
+def _weighted_sum(plane: jax.Array) -> jax.Array:
+    """The sum over 3 x 3 pixels, the middle one counted five times."""
+    padded = jnp.pad(plane, ((0, 0), (1, 1), (1, 1)))
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] + 4 * plane
 
 
 def _without_low_bits(value: jax.Array) -> jax.Array:

@@ -39,11 +39,9 @@ class RandAugment(NamedTuple):
         check_count("num_ops", self.num_ops, at_least=1)
         if not 0 <= self.magnitude < self.num_bins:
             raise ValueError(f"magnitude = {self.magnitude} must be a bin, at least 0 and below {self.num_bins}.")
-        operation_key, sign_key = jax.random.split(key)
-        shape = (batch, self.num_ops)
-        operation = jax.random.randint(operation_key, shape, 0, len(OPERATIONS))
-        negative = jax.random.bernoulli(sign_key, shape=shape)
-        return PolicyDraws(operation, jnp.full(shape, self.magnitude, jnp.int32), negative)
+        uniform = jax.random.uniform(key, (2, batch, self.num_ops))
+        operation = (len(OPERATIONS) * uniform[0]).astype(jnp.int32)
+        return PolicyDraws(operation, jnp.full_like(operation, self.magnitude), uniform[1] < 0.5)
 
     def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
         return apply_policy(images, draws, randaugment_space(check_bins(self.num_bins), image_size(images)))
@@ -56,10 +54,10 @@ class TrivialAugment(NamedTuple):
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> PolicyDraws:
         """Uniform operations, magnitudes and signs, [B, 1]."""
-        operation_key, magnitude_key, sign_key = jax.random.split(key, 3)
-        operation = jax.random.randint(operation_key, (batch, 1), 0, len(OPERATIONS))
-        magnitude = jax.random.randint(magnitude_key, (batch, 1), 0, check_bins(self.num_bins))
-        return PolicyDraws(operation, magnitude, jax.random.bernoulli(sign_key, shape=(batch, 1)))
+        uniform = jax.random.uniform(key, (3, batch, 1))
+        operation = (len(OPERATIONS) * uniform[0]).astype(jnp.int32)
+        magnitude = (check_bins(self.num_bins) * uniform[1]).astype(jnp.int32)
+        return PolicyDraws(operation, magnitude, uniform[2] < 0.5)
 
     def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
         return apply_policy(images, draws, trivialaugment_space(check_bins(self.num_bins)))
@@ -123,8 +121,8 @@ def enhance(pixels: jax.Array, channels: int, operation: jax.Array, factor: jax.
 
 def remap(pixels: jax.Array, channels: int, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
     """The pass that looks up the grey levels of words [B, H, W]: `lookup.remap`."""
-    rows = words.unpack(pixels.reshape(len(pixels), -1), channels)
-    return words.stored(words.pack(lookup.remap(rows, operation, mask, threshold))).reshape(pixels.shape)
+    planes = lookup.remap(pixels.reshape(len(pixels), -1), channels, operation, mask, threshold)
+    return words.stored(words.pack(planes)).reshape(pixels.shape)
 
 
 def check_bins(num_bins: int) -> int:

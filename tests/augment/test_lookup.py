@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from softaug_jax.augment import lookup
+from softaug_jax.augment import lookup, words
 from softaug_jax.augment.magnitudes import OPERATIONS, trivialaugment_space
 from softaug_jax.augment.policy import PolicyDraws, apply_policy
 
@@ -21,15 +21,15 @@ def operate():
     return run
 
 
-@pytest.mark.parametrize("count", [lookup.histogram, lookup.count_by_scatter, lookup.count_by_product])
-def test_histograms_count_every_level(count, rng):
+@pytest.mark.parametrize("count", [lookup.count_darker, lookup.darker_by_scatter, lookup.darker_by_products])
+def test_pixels_below_every_level_are_counted(count, rng):
     planes = rng.integers(0, 256, (2, 3, 500))  # two channels of three images
-    expected = [np.bincount(row, minlength=256) for image in planes.swapaxes(0, 1) for row in image]
-    np.testing.assert_array_equal(count(list(jnp.asarray(planes, jnp.int32))), expected)
+    expected = (planes[..., None] < np.arange(256)).sum(axis=2)
+    np.testing.assert_array_equal(count(words.pack(jnp.asarray(planes)), channels=2), expected)
 
 
 def test_no_scatter_where_it_is_slow():
-    lowered = jax.jit(lookup.histogram).trace([jnp.zeros((2, 64), jnp.int32)])
+    lowered = jax.jit(lookup.count_darker, static_argnums=1).trace(jnp.zeros((2, 64), jnp.int32), 3)
     text = {name: lowered.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "tpu", "cuda")}
     assert {name: ("scatter" in text[name], "dot_general" in text[name]) for name in text} == {
         "cpu": (True, False),
