@@ -9,7 +9,9 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 VENV ?= .venv
 DEMO ?= runs/demo
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles a module when it is first imported; to do so for all of TensorFlow's takes as long as to unpack them.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python $(PIP_INSTALL)
 
 .PHONY: demo test test-slow test-tpu lint clean
 .DELETE_ON_ERROR:
@@ -53,7 +55,7 @@ $(VENV)-tpu/ready: $(VENV)/dev
 	@$(BIN)/python -m venv $(VENV)-tpu
 	@for v in $(VENV)-tpu $(VENV); do $$v/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; done | \
 		{ read -r own; read -r shared; echo "$$shared" > "$$own/shared.pth"; }
-	@$(VENV)-tpu/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tpu]'
+	@$(VENV)-tpu/bin/python $(PIP_INSTALL) -e '.[tpu]'
 	@touch $@
 
 test-tpu: $(VENV)-tpu/ready

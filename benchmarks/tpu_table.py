@@ -27,8 +27,8 @@ SLICES = {  # the Cloud's name and the slice's shape
 MODELS = {"resnet18": "cifar100_sa", "wideresnet28_10": "cifar100_sa", "resnet50": "imagenet_sa"}
 POLICIES = {"soft_crop": "", "soft_crop+randaugment": ",policy=randaugment"}
 HEADER = (
-    "| slice | chips | network | augmentation | memory | all-reduces (tiny) | crop | policy | compute + waiting "
-    "| images/s a chip | of peak |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    "| slice | chips | network | augmentation | memory | all-reduces (tiny) | crop | policy | draws "
+    "| compute + waiting | images/s a chip | of peak |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -52,7 +52,8 @@ def row(name: str, model: str, augmentation: str, record: dict[str, Any]) -> str
     return (
         f"| {name} | {record['chips']} | {model} | {augmentation.replace('_', ' ').replace('+', ', ')} "
         f"| {record['memory']['share_of_hbm']:.1%} | {sums['count']:g} ({sums['tiny']:g}) "
-        f"| {share('crop')} | {share('policy')} | {record['compute_ms']:.1f} + {record['collectives_ms']:.1f} ms "
+        f"| {share('crop')} | {share('policy')} | {share('draw')} "
+        f"| {record['compute_ms']:.1f} + {record['collectives_ms']:.1f} ms "
         f"| {record['images_per_second_per_chip']:,.0f} | {record['share_of_peak']:.0%} |"
     )
 
