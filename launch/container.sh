@@ -3,7 +3,7 @@
 # a preempted run saves and ends with 0, which Kubernetes would take for the end of the job.
 # Needs: the image to have the checkout and its environment. In a container's command:
 #
-#   ["launch/container.sh", "--config=configs/cifar100_sa.py", "--workdir=/mnt/runs/sa"]
+#   ["launch/container.sh", "--config=configs/cifar100_sa.py", "--workdir=gs://BUCKET/sa"]
 set -euo pipefail
 
 workdir=
@@ -11,7 +11,7 @@ for option in "$@"; do
   [[ $option != --workdir=* ]] || workdir=${option#--workdir=}
 done
 if [[ -z $workdir ]]; then
-  echo "error: name a workdir that all containers share, as in --workdir=/mnt/runs/sa." >&2
+  echo "error: name a workdir that all containers share, as in --workdir=gs://BUCKET/sa." >&2
   exit 2
 fi
 cd "$(dirname "$0")/.."
@@ -23,7 +23,7 @@ while true; do
   wait "$child" || code=$?
   kill -0 "$child" 2>/dev/null || break # a signal ends wait, not the program
 done
-if ((code == 0)) && [[ ! -e $workdir/summary.json ]]; then
+if ((code == 0)) && ! launch/finished.sh "$workdir"; then
   code=75
 fi
 exit "$code"

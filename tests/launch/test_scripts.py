@@ -88,6 +88,7 @@ def test_tpu_script_says_what_is_missing(args, words):
         ("slurm.sbatch", ["--config=configs/digits_sa.py"], "name a workdir"),
         ("container.sh", ["--config=configs/digits_sa.py"], "name a workdir"),
         ("sweep.sbatch", ["table1"], "--array=0-N"),
+        ("finished.sh", [], "name a workdir"),
     ],
 )
 def test_other_scripts_say_what_is_missing(name, args, words):

@@ -1,6 +1,9 @@
 """Runs in a bucket: what is on disk else is there, whatever goes wrong on the way."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -64,6 +67,13 @@ def test_a_run_in_a_bucket_is_that_on_disk(runs):
     assert {path.name for path in (there / "figures").iterdir()} == {path.name for path in (here / "figures").iterdir()}
     assert (there / "figures" / "augmented.png").read_bytes().startswith(b"\x89PNG")
     helpers.assert_states_equal(state_in(there), state_in(here))
+
+
+def test_jobs_are_told_whether_a_run_in_a_bucket_is_finished(runs, root):
+    there, _ = runs
+    command = [helpers.ROOT / "launch" / "finished.sh"]
+    code = lambda where: subprocess.run([*command, where], env={**os.environ, "PYTHON": sys.executable}).returncode
+    assert (code(str(there)), code(f"{root}/none")) == (0, 1)
 
 
 def test_a_run_killed_while_it_saved_goes_on_from_the_checkpoint_before(runs, root, capsys):
