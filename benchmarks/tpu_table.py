@@ -67,7 +67,8 @@ def main(missing: bool) -> None:
             lines.append(command(topology, model, augmentation))
         elif not missing and path.exists():
             lines.append(row(name, model, augmentation, read_json(path)))
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
 
 
 if __name__ == "__main__":

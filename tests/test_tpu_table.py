@@ -28,6 +28,11 @@ def test_the_records_are_of_what_their_names_say():
     assert found > 0
 
 
+def test_the_table_is_whole(capsys):
+    tpu_table.main(missing=True)
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_missing_is_a_command_for_each_record_that_is_not_there(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(tpu_table, "RESULTS", tmp_path)
     tpu_table.main(missing=True)
