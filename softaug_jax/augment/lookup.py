@@ -5,8 +5,7 @@ Bit for bit Pillow's `ImageOps`.
 
 from __future__ import annotations
 
-import functools
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -92,18 +91,18 @@ def darker_by_products(pixels: jax.Array, channels: int) -> jax.Array:
     return layouts.on_tpu(darker, 0, 2, 1)
 
 
-def _equalized(darker: jax.Array, pixels: int) -> jax.Array:
+def _equalized(darker: jax.Array, num_pixels: int) -> jax.Array:
     """The table, int32 [C, B, 256], that spreads the levels evenly; the identity where there are too few to spread."""
-    below_highest = jnp.max(jnp.where(darker < pixels, darker, 0), axis=-1, keepdims=True)
+    below_highest = jnp.max(jnp.where(darker < num_pixels, darker, 0), axis=-1, keepdims=True)
     step = jax.lax.div(below_highest, jnp.full_like(below_highest, 255))
     spread = jax.lax.div((step >> 1) + darker, jnp.broadcast_to(jnp.maximum(step, 1), darker.shape))
     return jnp.where(step > 0, jnp.minimum(spread, 255), _LEVEL)
 
 
-def _stretched(darker: jax.Array, pixels: int) -> jax.Array:
+def _stretched(darker: jax.Array, num_pixels: int) -> jax.Array:
     """The table, int32 [C, B, 256], that takes the lowest level to 0 and the highest to 255."""
-    lowest = jnp.sum(darker == 0, axis=-1, keepdims=True) - 1
-    highest = jnp.sum(darker < pixels, axis=-1, keepdims=True) - 1
+    lowest = jnp.sum(darker == 0, axis=-1, keepdims=True, dtype=jnp.int32) - 1  # the last level with none below it
+    highest = jnp.sum(darker < num_pixels, axis=-1, keepdims=True, dtype=jnp.int32) - 1
     span = highest - lowest
     # The half keeps the quotient away from the whole numbers, by more than any way of dividing is off.
     above = 255 * jnp.clip(_LEVEL - lowest, 0, span)
@@ -113,7 +112,7 @@ def _stretched(darker: jax.Array, pixels: int) -> jax.Array:
     return jnp.where(span > 0, stretched - short, _LEVEL)
 
 
-@functools.cache
+@cache
 def _short_levels() -> np.ndarray:
     """Where Pillow's autocontrast comes out one level short: int32 [256 (lowest), 256 (highest), 8], a bit a level.
 
