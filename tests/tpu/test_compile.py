@@ -44,12 +44,13 @@ def test_resnet18_fits_and_sums_its_gradients_in_float32_in_one_all_reduce():
 
 
 @pytest.mark.slow
-def test_the_augmentations_cost_what_the_documentation_says_at_most():
-    made = record(RESNET18, "v5e:2x2")
-    total = sum(made["cycles"].values())
-    assert 0 < made["augmentation_cycles"]["crop"] <= 0.02 * total
-    # What the compiler made without a name is of the policy as far as we know, so it counts.
-    assert made["augmentation_cycles"]["policy"] + made["cycles"]["other"] <= 0.10 * total
+@pytest.mark.parametrize("topology", ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"])  # the last two have the fastest matrix units
+def test_the_augmentations_cost_what_the_documentation_says_at_most(topology):
+    made = record(RESNET18, topology)
+    total, augmentation = sum(made["cycles"].values()), made["augmentation_cycles"]
+    assert 0 < augmentation["crop"] <= 0.02 * total
+    # What the compiler made without a name is of the policy as far as we know, so it counts, and so do its draws.
+    assert augmentation["policy"] + augmentation["draw"] + made["cycles"]["other"] <= 0.10 * total
     assert made["gathered_slices"] <= 30 * 128  # settings of an image, and no pixels
 
 
