@@ -9,8 +9,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 VENV ?= .venv
 DEMO ?= runs/demo
 BIN := $(VENV)/bin
-# Python compiles a module when it is first imported; to do so for all of TensorFlow's takes as long as to unpack them.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(PIP_INSTALL)
 
 .PHONY: demo test test-slow test-tpu lint clean
