@@ -10,6 +10,12 @@ from softaug_jax.report import statistics
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+STUDY = {  # a record's figures as docs/study.md shows them: scale, digits
+    "top1_error": (100, 2),
+    "nll": (1, 3),
+    "ece": (100, 2),
+    **{f"occlusion/top1_error@{share}%": (100, 2) for share in (20, 40, 60, 80)},
+}
 
 
 def test_example_prints_what_readme_says():
@@ -45,9 +51,7 @@ def test_the_studys_figures_are_those_of_its_records():
     assert len(rows) == 11
     for figures, _, name in rows:
         record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
-        occluded = [100 * record[f"occlusion/top1_error@{share}%"] for share in (20, 40, 60, 80)]
-        values = [100 * record["top1_error"], record["nll"], 100 * record["ece"], *occluded]
-        expected = [f"{value:.{digits}f}" for value, digits in zip(values, (2, 3, 2, 2, 2, 2, 2), strict=True)]
+        expected = [f"{scale * record[key]:.{digits}f}" for key, (scale, digits) in STUDY.items()]
         assert figures.replace("|", "").split() == expected
 
 
@@ -55,14 +59,12 @@ def test_the_studys_means_are_those_of_three_seeds():
     text = (ROOT / "docs/study.md").read_text()
     rows = re.findall(r"^\| .+? \|((?: [\d.]+ ± [\d.]+ \|){7}) `([\w.-]+seed)N(-cpu\.json)` \|$", text, re.M)
     assert len(rows) == 3
-    keys = ["top1_error", "nll", "ece", *(f"occlusion/top1_error@{share}%" for share in (20, 40, 60, 80))]
     for figures, before, after in rows:
         records = [
             json.loads((ROOT / "benchmarks/results" / f"{before}{seed}{after}").read_text()) for seed in range(3)
         ]
         expected = []
-        for key in keys:
-            scale, digits = (1, 3) if key == "nll" else (100, 2)
+        for key, (scale, digits) in STUDY.items():
             mean, error = statistics.mean_and_error([scale * record[key] for record in records])
             expected.append(f"{mean:.{digits}f} ± {error:.{digits}f}")
         assert [shown.strip() for shown in figures.split("|")[:-1]] == expected

@@ -40,7 +40,7 @@ class RandAugment(NamedTuple):
         if not 0 <= self.magnitude < self.num_bins:
             raise ValueError(f"magnitude = {self.magnitude} must be a bin, at least 0 and below {self.num_bins}.")
         uniform = jax.random.uniform(key, (2, batch, self.num_ops))
-        operation = (len(OPERATIONS) * uniform[0]).astype(jnp.int32)
+        operation = choice(uniform[0], len(OPERATIONS))
         return PolicyDraws(operation, jnp.full_like(operation, self.magnitude), uniform[1] < 0.5)
 
     def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
@@ -55,8 +55,8 @@ class TrivialAugment(NamedTuple):
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> PolicyDraws:
         """Uniform operations, magnitudes and signs, [B, 1]."""
         uniform = jax.random.uniform(key, (3, batch, 1))
-        operation = (len(OPERATIONS) * uniform[0]).astype(jnp.int32)
-        magnitude = (check_bins(self.num_bins) * uniform[1]).astype(jnp.int32)
+        operation = choice(uniform[0], len(OPERATIONS))
+        magnitude = choice(uniform[1], check_bins(self.num_bins))
         return PolicyDraws(operation, magnitude, uniform[2] < 0.5)
 
     def apply(self, images: jax.Array, draws: PolicyDraws) -> tuple[jax.Array, jax.Array]:
@@ -121,8 +121,13 @@ def enhance(pixels: jax.Array, channels: int, operation: jax.Array, factor: jax.
 
 def remap(pixels: jax.Array, channels: int, operation: jax.Array, mask: jax.Array, threshold: jax.Array) -> jax.Array:
     """The pass that looks up the grey levels of words [B, H, W]: `lookup.remap`."""
-    planes = lookup.remap(pixels.reshape(len(pixels), -1), channels, operation, mask, threshold)
-    return words.stored(words.pack(planes)).reshape(pixels.shape)
+    rows = pixels.reshape(len(pixels), -1)
+    return words.stored(lookup.remap(rows, channels, operation, mask, threshold)).reshape(pixels.shape)
+
+
+def choice(uniform: jax.Array, count: int) -> jax.Array:
+    """Whole numbers below `count`, int32, each as likely, from as many numbers in [0, 1)."""
+    return (count * uniform).astype(jnp.int32)
 
 
 def check_bins(num_bins: int) -> int:
