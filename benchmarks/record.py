@@ -1,4 +1,4 @@
-"""Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README to quote.
+"""Copies the figures of finished runs into benchmarks/results/, one JSON file a run, for README and docs/ to quote.
 
 python -m benchmarks.record runs/cifar10_sa runs/cifar10_baseline
 python -m benchmarks.record runs/tables/cifar10/resnet8/mixup/seed0 --label=cifar10_mixup

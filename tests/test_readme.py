@@ -1,4 +1,4 @@
-"""README's example runs and prints what README says; README's numbers are those of the records."""
+"""README's example runs and prints what README says; its numbers, and those of docs/, are those of the records."""
 
 import contextlib
 import io
@@ -10,6 +10,7 @@ from softaug_jax.report import statistics
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+RESULTS = (ROOT / "docs" / "results.md").read_text()
 STUDY = {  # a record's figures as docs/study.md shows them: scale, digits
     "top1_error": (100, 2),
     "nll": (1, 3),
@@ -36,7 +37,7 @@ def test_quoted_runs_are_recorded():
 
 
 def test_the_methods_figures_are_those_of_their_records():
-    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.M)
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", RESULTS, re.M)
     assert len(rows) == 10
     for slug, *shown in rows:
         path = ROOT / "benchmarks" / "results" / f"table1-cifar10-{slug}-resnet8-3ep-seed0-cpu.json"
@@ -71,7 +72,7 @@ def test_the_studys_means_are_those_of_three_seeds():
 
 
 def test_the_self_supervised_figures_are_those_of_their_records():
-    rows = re.findall(r"^\| SimSiam, .+? \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \| `([\w.-]+\.json)` \|$", README, re.M)
+    rows = re.findall(r"^\| SimSiam, .+? \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \| `([\w.-]+\.json)` \|$", RESULTS, re.M)
     assert len(rows) == 2
     for *shown, name in rows:
         record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
@@ -80,7 +81,7 @@ def test_the_self_supervised_figures_are_those_of_their_records():
 
 def test_the_calibration_methods_figures_are_those_of_their_records():
     rows = re.findall(
-        r"^\| [^|]+ \| `\w+` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.-]+) \| `(table3-[\w.-]+)` \|$", README, re.M
+        r"^\| [^|]+ \| `\w+` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.-]+) \| `(table3-[\w.-]+)` \|$", RESULTS, re.M
     )
     assert len(rows) == 7
     for *shown, name in rows:
@@ -106,7 +107,7 @@ def test_the_methods_costs_are_those_of_their_record():
     cost = json.loads((ROOT / "benchmarks" / "results" / "methods_cost.json").read_text())
     rates = {case: f["images_per_second"]["median"] for case, f in cost["settings"][0]["cases"].items()}
     for name in ("SNGP", "DUQ", "DDU"):
-        (shown,) = re.findall(rf"\bof {name}\s+(?:takes )?([\d.]+) times", README)
+        (shown,) = re.findall(rf"\bof {name}\s+(?:takes )?([\d.]+) times", RESULTS)
         assert f"{rates['hard_crop'] / rates[name.lower()]:.2f}" == shown
 
 
@@ -139,7 +140,19 @@ def test_the_policies_ratios_are_those_of_their_records():
         json.loads((results / name).read_text())["ratio_ours_to"] for name in ("policies.json", "policies_switch.json")
     ]
     for name in ("RandAugment", "TrivialAugment"):
-        (shown,) = re.findall(rf"^\| {name} \| ([\d.]+) times.* \| ([\d.]+) times \|$", README, re.M)
+        (shown,) = re.findall(rf"^\| {name} \| ([\d.]+) times.* \| ([\d.]+) times \|$", RESULTS, re.M)
         assert shown == tuple(
             f"{ratio[f'{name} {peer}']:.1f}" for ratio, peer in zip(ratios, ("torchvision", "switch"), strict=True)
         )
+        if name == "RandAugment":
+            assert f"RandAugment, with Pillow's pixels, {shown[0]} times as many as torchvision's" in " ".join(
+                README.split()
+            )
+
+
+def test_the_input_pipelines_ratios_are_those_of_its_record():
+    record = json.loads((ROOT / "benchmarks" / "results" / "input_pipeline.json").read_text())
+    host, equal_work = (f"{record['ratio_to_per_image'][case]:.0f} times" for case in ("host", "host+pixels"))
+    assert re.search(rf"^\| ours, host only .* \| {host} as many", RESULTS, re.M)
+    assert re.search(rf"^\| ours, with the device's .* \| {equal_work} \|", RESULTS, re.M)
+    assert f"our input pipeline gives {equal_work} as many images" in README
