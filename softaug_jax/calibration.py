@@ -111,7 +111,7 @@ def fit_temperature(
     that differ nowhere have no slope, and every T is as good: 1 is returned.
 
     Args:
-      logits: [n, N]; log probabilities serve as well.
+      logits: [n, N]; log probabilities serve as well, also of 0.
       labels: true classes, int [n]. They must not be those of the examples that the temperature is then measured on.
       mask: which examples count, bool or 0/1 [n]; None means all.
       bounds: the smallest and the largest temperature.
@@ -135,7 +135,8 @@ def fit_temperature(
     true = jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
 
     def slope(log_temperature: jax.Array) -> jax.Array:
-        mean = jnp.sum(jax.nn.softmax(logits * jnp.exp(-log_temperature)) * logits, -1)
+        p = jax.nn.softmax(logits * jnp.exp(-log_temperature))
+        mean = jnp.sum(jnp.where(p == 0, 0.0, p * logits), -1)  # 0 times a logit of -inf is 0
         return jnp.sum(jnp.where(weights > 0, mean - true, 0.0))
 
     def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -66,7 +66,8 @@ def soft_focal_loss(
         raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal, [..., N].")
     log_p = jax.nn.log_softmax(logits)
     values = log_p if _is_zero(gamma) else power(-jnp.expm1(log_p), gamma) * log_p
-    losses = -jnp.sum(targets * jnp.where(targets == 0, 0.0, values), -1)  # 0 adds nothing, also where log_p is -inf
+    adds_nothing = (targets == 0) & jnp.isneginf(log_p)  # 0 log 0 is 0; elsewhere the gradient by the target is kept
+    losses = -jnp.sum(targets * jnp.where(adds_nothing, 0.0, values), -1)
     if weights is None:
         return losses
     weights = jnp.asarray(weights)

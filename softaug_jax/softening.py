@@ -20,7 +20,8 @@ def confidence(visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p
 
     (arXiv:2211.04625, Eq. 7, which has p_max = 1.) Monotone in v, with p(1) = p_max and p(0) = p_min. k = 1 is
     linear; a larger k keeps a plateau at high visibility. Any argument may be an array that broadcasts: one value a
-    class or a sample is Eq. 11. The gradient with respect to v is finite everywhere, and 0 at v = 1.
+    sample, or, taken by label (k = k_of_class[labels]), one a class, is Eq. 11. The gradient with respect to v is
+    finite everywhere, and 0 at v = 1.
 
     Args:
       visibility: share of the image that is visible, [...], clipped to [0, 1].
@@ -32,11 +33,13 @@ def confidence(visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p
       Confidence p, [...], float.
 
     Raises:
-      ValueError: if a Python or NumPy value is outside its range. Traced values are not checked.
+      ValueError: if a Python or NumPy value is outside its range (traced values are not checked), or the shapes do not
+        fit together.
 
     >>> print(confidence(jnp.array([0.0, 0.5, 1.0]), p_min=0.1))
     [0.1   0.775 1.   ]
     """
+    check_broadcast(visibility=jnp.shape(visibility), k=jnp.shape(k), p_min=jnp.shape(p_min), p_max=jnp.shape(p_max))
     check_scalar("k", k, above=0)
     check_scalar("p_max", p_max, at_least=0, at_most=1)
     check_scalar("p_min", p_min, at_least=0, at_most=p_max)
@@ -94,7 +97,7 @@ def soften(
       num_classes: N, at least 2.
       mode: "target" softens the target (Eq. 4), "weight" the weight (Eq. 5), "target_and_weight" both (Eq. 6, the
         paper's best), "none" neither: one-hot targets and weights of 1.
-      k: shape of the curve, > 0; see `confidence`.
+      k: shape of the curve, > 0; like p_min and p_max a scalar or one value an example, see `confidence`.
       p_min: confidence at visibility 0; None means chance, 1 / num_classes.
       p_max: confidence at visibility 1; below 1 it is label smoothing.
 

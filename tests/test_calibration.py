@@ -136,6 +136,15 @@ def test_the_temperature_is_the_one_of_the_smallest_nll(rng, classes, scale):
     assert float(fit_temperature(padded, np.r_[labels, np.zeros(100, int)], mask=mask)) == pytest.approx(found)
 
 
+def test_a_probability_of_zero_has_a_temperature():
+    p, labels = np.array([[1.0, 0.0], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]], np.float32), np.array([0, 0, 0, 1])
+    with np.errstate(divide="ignore"):
+        logits = np.log(p)
+    ruled_out = float(fit_temperature(logits, labels))
+    assert ruled_out == pytest.approx(float(fit_temperature(np.log(p.clip(1e-7)), labels)), rel=1e-3)
+    assert float(fit_temperature(logits, np.array([1, 0, 0, 1]))) == pytest.approx(100.0)  # no T makes it possible
+
+
 def test_a_temperature_without_a_best_one_is_a_bound():
     logits = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
     assert float(fit_temperature(logits, np.array([0, 1]))) == pytest.approx(0.01)

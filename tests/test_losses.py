@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softaug_jax.losses import focal_loss, soft_cross_entropy
+from softaug_jax.losses import focal_loss, soft_cross_entropy, soft_focal_loss
 
 
 def log_softmax(z):
@@ -43,6 +43,14 @@ def test_gradient_is_the_kl_divergences(example):
     logits, targets, weights, _ = example
     gradient = jax.grad(lambda z: soft_cross_entropy(z, targets, weights).sum())(jnp.asarray(logits, jnp.float32))
     np.testing.assert_allclose(gradient, weights[:, None] * (np.exp(log_softmax(logits)) - targets), atol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_the_gradient_by_the_target_is_the_class_loss_also_where_the_target_is_zero(gamma):
+    logits, targets = jnp.array([[2.0, 0.0, -1.0]]), jnp.array([[1.0, 0.0, 0.0]])
+    gradient = jax.grad(lambda t: soft_focal_loss(logits, t, gamma).sum())(targets)
+    of_each_class = [focal_loss(logits, jnp.array([c]), gamma)[0] for c in range(3)]
+    np.testing.assert_allclose(gradient[0], of_each_class, rtol=1e-6)
 
 
 def test_a_class_ruled_out_costs_nothing_where_the_target_is_zero():

@@ -192,6 +192,8 @@ TWO = np.array([0, 1])
         (lambda: soft_targets(TWO, jnp.ones(3), 3), "confidence (3,), labels (2,)"),
         (lambda: soften(TWO, jnp.ones((2, 1)), num_classes=3), "has shape (2, 1), labels (2,)"),
         (lambda: soften(TWO, jnp.ones(3), num_classes=3), "visibility (with k, p_min, p_max) (3,), labels (2,)"),
+        (lambda: soften(TWO, jnp.ones(2), num_classes=3, k=np.ones(3)), "visibility (2,), k (3,), p_min (), p_max ()"),
+        (lambda: confidence(0.5, p_min=np.zeros(3), p_max=np.ones(2)), "p_min (3,), p_max (2,)"),
         (lambda: soften(TWO, 0.5, num_classes=1), "num_classes = 1 must be at least 2."),
         (lambda: soften(TWO, 0.5, num_classes=3, mode="both"), "mode = 'both' is unknown. Choose from none, target, "),
         (lambda: pair_confidence(0.5, k=0), "k = 0 must be greater than 0."),
