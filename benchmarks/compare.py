@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks import agreement, machine, rounds
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import read_json, write_json
 
 OURS = "ours"
@@ -105,9 +105,9 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Compares, writes the record and prints the table; 1 if the programs do not train alike."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -124,17 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=positive, default=0, help="of a lap; default: whole epochs of --seconds")
     parser.add_argument("--json", type=Path, help="where to write the record")
     options, config_words = parser.parse_known_args(words)
-    try:
-        if unknown := [name for name in options.peers if name not in PEERS]:
-            raise UsageError(f"--peers={unknown[0]} is unknown. Choose from {', '.join(PEERS)}.")
-        if options.epochs and not agreement.seeds_needed(options.seeds):
-            raise UsageError(f"--seeds={options.seeds[0]}: a spread needs at least two seeds, as in --seeds=0,1,2.")
-        with tempfile.TemporaryDirectory() as folder:
-            save = lambda record: write_json(options.json, record) if options.json else None
-            record = measured(options, Programs(options, config_words, Path(folder)), words, save)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    if unknown := [name for name in options.peers if name not in PEERS]:
+        raise UsageError(f"--peers={unknown[0]} is unknown. Choose from {', '.join(PEERS)}.")
+    if options.epochs and not agreement.seeds_needed(options.seeds):
+        raise UsageError(f"--seeds={options.seeds[0]}: a spread needs at least two seeds, as in --seeds=0,1,2.")
+    with tempfile.TemporaryDirectory() as folder:
+        save = lambda record: write_json(options.json, record) if options.json else None
+        record = measured(options, Programs(options, config_words, Path(folder)), words, save)
     print(table(record))
     return int("agreement" in record and not record["agreement"]["agree"])
 

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.throughput_cases import add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser
+from softaug_jax.commands import Parser, as_command
 
 # Parts of the time by the events in which JAX tells them, in seconds.
 EVENTS = {
@@ -76,7 +76,7 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, flo
     jax.devices()
     marks = {"device_seconds": time.time() - options.began}
     arrays, about = training.data_of(options.dataset, options.data_dir, options.random, options.image_px)
-    setting = next(settings(options, jax.default_backend() == "cpu"))
+    setting = next(settings(options))
     config = config_for(options.dataset, options.cases[-1], setting, extra)
     run = training.start(config, arrays, about)
     jax.block_until_ready(run.state)
@@ -86,17 +86,14 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, flo
     return {**marks, **seconds}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Prints the seconds as JSON: of this process with --began, else of the three kinds of start."""
     parser = Parser(prog="python -m benchmarks.first_step", description="From the command to the first step.")
     add_options(parser)
     parser.add_argument("--began", type=float, help="when the command was given, as a time.time()")
-    options, extra = parser.parse_with_extra(sys.argv[1:] if argv is None else argv)
-    try:
-        print(json.dumps(measured(options, extra) if options.began else in_children(options, extra)))
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    options, extra = parser.parse_with_extra(words)
+    print(json.dumps(measured(options, extra) if options.began else in_children(options, extra)))
     return 0
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from benchmarks import machine
 from benchmarks.roofline import seconds_of
 from softaug_jax import crops, models
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import write_json
 
 Ways = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]  # by name: a jitted function and its arguments
@@ -158,9 +158,9 @@ def _check_same(name: str, ways: Ways, tolerance: float) -> None:
             raise UsageError(f"{name}: {way} differs from {first} by {error:.2g} of the largest value.")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Measures, writes the record and prints the table."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m benchmarks.formulations",
         description=__doc__,
@@ -173,13 +173,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measurement; the median of 3 counts")
     parser.add_argument("--json", type=Path, help="where to write the record")
     options = parser.parse_args(words)
-    try:
-        record = {**machine.jax_provenance("benchmarks.formulations", words), **measured(options)}
-        if options.json:
-            write_json(options.json, record)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    record = {**machine.jax_provenance("benchmarks.formulations", words), **measured(options)}
+    if options.json:
+        write_json(options.json, record)
     print(f"{record['device']}, load {record['load']}, batch {record['batch_size']}")
     for name, ways in record["microseconds"].items():
         print(f"  {name:16s} " + ", ".join(f"{way} {took:,.1f} us" for way, took in ways.items()))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +25,8 @@ from benchmarks import hlo
 from benchmarks.gpu_chips import GPUS, Gpu
 from benchmarks.programs import PROGRAMS, Program, trace
 from softaug_jax.checks import UsageError
-from softaug_jax.cli import config_of, run_command
+from softaug_jax.cli import config_of, quiet
+from softaug_jax.commands import as_command
 from softaug_jax.run_files import write_json
 
 # Operations that launch nothing.
@@ -88,14 +90,16 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join([*lines, f"predicted: {terms}; {record['predicted_images_per_second']:,.0f} images/s"])
 
 
-def main(argv: list[str]) -> None:
-    """The command."""
+@as_command
+def main(words: list[str]) -> int:
+    """Compiles, writes the record and prints the table."""
+    quiet()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpu", choices=GPUS, default="h100")
     parser.add_argument("--program", choices=PROGRAMS, default="dispatch")
     parser.add_argument("--text", type=Path, help="where to write the compiled program")
     parser.add_argument("--out", type=Path, help="JSON file of the record")
-    arguments, options = parser.parse_known_args(argv)
+    arguments, options = parser.parse_known_args(words)
     flags = f"--xla_gpu_autotune_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()  # there is nothing to try it on
     os.environ["XLA_FLAGS"] = flags
     jax.config.update("jax_platforms", "cpu")
@@ -116,7 +120,8 @@ def main(argv: list[str]) -> None:
     if arguments.out:
         write_json(arguments.out, record)
     print(table(record))
+    return 0
 
 
 if __name__ == "__main__":
-    run_command(main)
+    sys.exit(main())

@@ -16,12 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import compare, machine, roofline, step_profile, throughput
-from softaug_jax.commands import Parser
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.run_files import read_json, write_json
 
 DEFAULT = ("throughput_128", "compare", "roofline", "throughput_1024", "profile")
@@ -98,9 +97,9 @@ def table(name: str, record: dict[str, Any]) -> str:
     return roofline.table(record) if name == "roofline" else throughput.table(record)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Runs the parts, and prints a table of all; 1 if one failed."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(prog="python -m benchmarks.gpu_session", description="All speed figures in ten minutes.")
     parser.add_argument("--data_dir", default="data", help="where cifar10.npz is; default: data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the JSON files")

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 PARTS = ("input", "augmentation", "forward", "backward", "update", "other")
+OPERATION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>\(.*?\)|\S+) (?P<opcode>[a-z][\w\-]*)\(")
 _BITS = {"pred": 8, "bf16": 16, "f16": 16, "f32": 32, "f64": 64}
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{$")
-_OPERATION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>\(.*?\)|\S+) (?P<opcode>[a-z][\w\-]*)\(")
 _ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[\d,]*)\]")
 
 
@@ -43,13 +43,13 @@ def operations(text: str) -> list[Operation]:
 
     Of a conditional every branch is counted. A loop of unknown length counts once.
     """
-    computations = _computations(text)
+    computations = computations_of(text)
     found: list[Operation] = []
 
     def visit(name: str, times: int) -> None:
         sizes: dict[str, int] = {}
         for line in computations[name]:
-            match = _OPERATION.match(line)
+            match = OPERATION.match(line)
             if match is None:
                 continue
             gathered = sum(_slices(each) for each in [line, *_fused(computations, line)])
@@ -66,6 +66,19 @@ def operations(text: str) -> list[Operation]:
 
     visit(next(name for name in computations if name.startswith("ENTRY ")), 1)
     return found
+
+
+def computations_of(text: str) -> dict[str, list[str]]:
+    """The lines of each computation; the entry's name begins with "ENTRY "."""
+    computations: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        match = _COMPUTATION.match(line)
+        if match:
+            lines = computations[(match["entry"] or "") + match["name"]] = []
+        else:
+            lines.append(line)
+    return computations
 
 
 def collectives(found: Iterable[Operation]) -> Iterator[Operation]:
@@ -135,7 +148,7 @@ def _trips(computations: dict[str, list[str]], line: str) -> int:
 
 def _slices(line: str) -> int:
     """How many slices a gather reads; 0 if the line is none."""
-    match = _OPERATION.match(line)
+    match = OPERATION.match(line)
     if match is None or match["opcode"] != "gather":
         return 0
     sizes = re.search(r"slice_sizes=\{([\d,]*)\}", line)
@@ -146,19 +159,6 @@ def _slices(line: str) -> int:
 
 def _product(sides: str) -> int:
     return math.prod(int(side) for side in sides.split(",") if side)
-
-
-def _computations(text: str) -> dict[str, list[str]]:
-    """The lines of each computation; the entry's name begins with "ENTRY "."""
-    computations: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in text.splitlines():
-        match = _COMPUTATION.match(line)
-        if match:
-            lines = computations[(match["entry"] or "") + match["name"]] = []
-        else:
-            lines.append(line)
-    return computations
 
 
 def _called(kind: str, line: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from benchmarks import hlo
+
 CONTAINER = "container"  # a loop or branch: its operations are in a trace themselves
 OTHER = "other"
 
@@ -25,27 +27,17 @@ KINDS: dict[str, tuple[str, ...]] = {
 _LIBRARY = (("conv", "convolution"), ("gemm", "matrix"), ("matmul", "matrix"), ("sort", "sort"), ("topk", "sort"))
 _CONTAINERS = ("while", "conditional", "async-start", "async-done")
 _KIND_OF = {opcode: kind for kind, opcodes in KINDS.items() for opcode in opcodes}
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-_OPERATION = re.compile(r"^\s+(?:ROOT )?%?(?P<name>[\w.\-]+) = (?:\(.*?\)|\S+) (?P<opcode>[a-z][\w\-]*)\(")
 
 
 def kinds(text: str) -> dict[str, str]:
     """From the name of each operation outside fusions to a key of KINDS, "other" or CONTAINER."""
-    computations: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in text.splitlines():
-        match = _COMPUTATION.match(line)
-        if match:
-            lines = computations[match[1]] = []
-        else:
-            lines.append(line)
-    found: dict[str, str] = {}
-    for body in computations.values():
-        for line in body:
-            match = _OPERATION.match(line)
-            if match:
-                found[match["name"]] = _kind(match["opcode"], line, computations)
-    return found
+    computations = hlo.computations_of(text)
+    return {
+        match["name"]: _kind(match["opcode"], line, computations)
+        for lines in computations.values()
+        for line in lines
+        if (match := hlo.OPERATION.match(line))
+    }
 
 
 def _kind(opcode: str, line: str, computations: dict[str, list[str]]) -> str:
@@ -56,6 +48,6 @@ def _kind(opcode: str, line: str, computations: dict[str, list[str]]) -> str:
     called = re.search(r"(?:calls|to_apply)=%?([\w.\-]+)", line)
     if opcode not in ("fusion", "call") or called is None:
         return CONTAINER if opcode in _CONTAINERS else _KIND_OF.get(opcode, OTHER)
-    inside = {m["opcode"] for m in map(_OPERATION.match, computations.get(called[1], ())) if m}
+    inside = {m["opcode"] for m in map(hlo.OPERATION.match, computations.get(called[1], ())) if m}
     held = {_KIND_OF[opcode] for opcode in inside if opcode in _KIND_OF}
     return next((kind for kind in KINDS if kind in held), OTHER)

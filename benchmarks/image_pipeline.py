@@ -29,6 +29,7 @@ from benchmarks.one_core import BATCH, provenance, use_one_core
 from benchmarks.rounds import measure, ratios
 
 SIZE_PX = 224
+RESIZE_PX = 256
 PEERS = {"hard": "torchvision", "soft": "torchvision", "evaluation": "torchvision evaluation"}  # of each of ours
 SCALES = (2, 4, 8, 16, 32, 64, 128)  # cells of noise along an edge
 GRAIN = 16  # standard deviation, in grey levels
@@ -70,7 +71,8 @@ def our_batches(folder: Path) -> dict[str, Callable[[], Iterator[Any]]]:
 
     def training(window: Any) -> Iterator[Any]:
         chain = Chain((Member("flip", Flip()), Member("crop", window)))
-        return train_batches(images, chain, seed=next(seeds), batch_size=BATCH, size_px=SIZE_PX, num_threads=1)
+        size = dict(size_px=SIZE_PX, resize_px=RESIZE_PX)
+        return train_batches(images, chain, seed=next(seeds), batch_size=BATCH, **size, num_threads=1)
 
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     evaluation = EvalImages(images, BATCH, device, num_threads=1)
@@ -88,7 +90,7 @@ def peer_batches(folder: Path) -> dict[str, Callable[[], Iterator[Any]]]:
 
     torch.set_num_threads(1)
     training = [transforms.RandomResizedCrop(SIZE_PX), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
-    evaluation = [transforms.Resize(256), transforms.CenterCrop(SIZE_PX), transforms.PILToTensor()]
+    evaluation = [transforms.Resize(RESIZE_PX), transforms.CenterCrop(SIZE_PX), transforms.PILToTensor()]
 
     def start(chain: list[Any]) -> Iterator[Any]:
         dataset = datasets.ImageFolder(str(folder), transforms.Compose(chain))

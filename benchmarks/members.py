@@ -44,38 +44,28 @@ class MembersFeed:
                 states, sums = jax.vmap(member, (0, None, 0, None))(states, data, orders, epoch)
             else:
                 states, sums = jax.lax.map(lambda pair: member(pair[0], data, pair[1], epoch), (states, orders))
-            return states, total(sums)
+            return states, sums.summed()
 
         def many(states: Any, data: Any, orders: jax.Array, epoch: jax.Array) -> tuple[Any, StepSums]:
             body = lambda carry, _: one(carry, data, orders, epoch)
             states, sums = jax.lax.scan(body, states, length=steps_per_dispatch)
-            return states, total(sums)
+            return states, sums.summed()
 
         self._one_step, self._many_steps = jax.jit(one, donate_argnums=0), jax.jit(many, donate_argnums=0)
 
     def run(self, states: Any, start: int, stop: int) -> Iterator[tuple[Any, int, StepSums]]:
         """As the training loop's feeds; the sums are over all members."""
-        step = start
-        while step < stop:
-            epoch = self._schedule.epoch_of_step(step)
-            left = min(stop, self._schedule.step_of_epoch(epoch + 1)) - step
-            whole = self._many > 1 and left >= self._many
-            dispatch = self._many_steps if whole else self._one_step
+        for epoch, steps in self._schedule.dispatches(start, stop, self._many):
+            dispatch = self._many_steps if steps > 1 else self._one_step
             states, sums = dispatch(states, self._data, self._orders_of(epoch, states.key), np.int32(epoch))
-            step += self._many if whole else 1
-            yield states, step, sums
+            start += steps
+            yield states, start, sums
 
     def _orders_of(self, epoch: int, keys: jax.Array) -> jax.Array:
         if self._order[0] != epoch:
             order = lambda key: device.order(key, epoch, num_examples=self._schedule.num_train)
             self._order = (epoch, jax.vmap(order)(keys))
         return self._order[1]
-
-
-def total(sums: StepSums) -> StepSums:
-    """The sum of sums along their leading axis."""
-    added: StepSums = jax.tree.map(lambda s: s.sum(0), sums)
-    return added._replace(first_bad_step=sums.first_bad_step.min(0))
 
 
 def start_members(config: Any, seeds: Sequence[int], arrays: Arrays, about: DatasetInfo, way: str) -> Training:

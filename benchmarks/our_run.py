@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, rounds
-from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import write_json
 
 
@@ -47,9 +46,9 @@ def speed(config: Any, options: argparse.Namespace) -> dict[str, Any]:
     return {"images_per_second": rounds.spread(rounds.measure({"ours": run.lap}, options.rounds)["ours"])}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Measures, writes the record and prints the figures."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m benchmarks.our_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,18 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")
     parser.add_argument("--json", type=Path, help="where to write the record")
     options, config_words = parser.parse_known_args(words)
-    try:
-        config = config_of(config_words)
-        import jax
-
-        config.data.steps_per_dispatch = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
-        record = machine.jax_provenance("benchmarks.our_run", words)
-        record |= speed(config, options) if options.speed else curves(config, options.seeds)
-        if options.json:
-            write_json(options.json, record)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    config = config_of(config_words)
+    record = machine.jax_provenance("benchmarks.our_run", words)
+    record |= speed(config, options) if options.speed else curves(config, options.seeds)
+    if options.json:
+        write_json(options.json, record)
     what = "images_per_second" if options.speed else "test_top1_error"
     print(f"{record['device']}, load {record['load']}: {what} {record[what]}")
     return 0

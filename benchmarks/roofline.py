@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import write_json
 
 MATRIX_SIZES = (1024, 2048, 4096, 8192)
@@ -85,9 +84,9 @@ def _sizes(sizes: Sequence[int], on_cpu: Sequence[int]) -> Sequence[int]:
     return on_cpu if jax.default_backend() == "cpu" else sizes
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Measures, writes the record and prints the table."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m benchmarks.roofline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -102,13 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measurement; the median of 3 counts")
     parser.add_argument("--json", type=Path, help="where to write the record")
     options = parser.parse_args(words)
-    try:
-        record = measured(options, words)
-        if options.json:
-            write_json(options.json, record)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    record = measured(options, words)
+    if options.json:
+        write_json(options.json, record)
     print(table(record))
     return 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import read_history, read_json, write_json
 
 PATIENCE_SECONDS = 120.0  # until processes must have ended of which one was killed
@@ -205,22 +205,19 @@ def run(options: Sequence[str], kills: int, seed: int, processes: int, scratch: 
     }
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """The command; returns 1 if anything differs."""
     parser = Parser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=positive, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--processes", type=positive, default=1, help="of a training, on this machine")
     parser.add_argument("--out", type=Path, help="where to write the record")
-    args, options = parser.parse_with_extra(sys.argv[1:] if words is None else words)
+    args, options = parser.parse_with_extra(words)
     if not options or any(word.startswith("--workdir") for word in options):
         parser.error("give main.py's options after --, --config among them and no --workdir")
-    try:
-        with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-            record = run(options, args.kills, args.seed, args.processes, Path(scratch))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
+        record = run(options, args.kills, args.seed, args.processes, Path(scratch))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, record)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from benchmarks import hlo_kinds, machine
 from benchmarks.throughput_cases import FLOOR, add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import write_json
 
 NO_GRAPHS = "--xla_gpu_enable_command_buffer="
@@ -119,7 +119,7 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any
     from benchmarks import training
 
     arrays, about = training.data_of(options.dataset, options.data_dir, options.random, options.image_px)
-    setting = next(settings(options, jax.default_backend() == "cpu"))
+    setting = next(settings(options))
     case, steps = options.cases[0], options.dispatches * setting.steps_per_dispatch
     config = config_for(options.dataset, case, setting, extra)
     run = training.start(config, arrays, about, constant=case == FLOOR)
@@ -129,7 +129,8 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any
     return {"name": f"{setting.name}, {case}", **summarised(list(events(options.out)), programs(), steps)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Prints the summary as JSON, and writes the record."""
     parser = Parser(
         prog="python -m benchmarks.step_profile", description="Where the time of a step goes, by kind of operation."
@@ -138,17 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where to write the trace")
     parser.add_argument("--dispatches", type=positive, default=2, help="to trace; default: 2")
     parser.add_argument("--json", type=Path, help="where to write the record")
-    words = list(sys.argv[1:] if argv is None else argv)
     options, extra = parser.parse_with_extra(words)
-    try:
-        summary = measured(options, extra)
-        if options.json:
-            record = machine.jax_provenance("benchmarks.step_profile", words)
-            write_json(options.json, {**record, "profile": {options.cases[0]: summary}})
-        print(json.dumps(summary))
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    summary = measured(options, extra)
+    if options.json:
+        record = machine.jax_provenance("benchmarks.step_profile", words)
+        write_json(options.json, {**record, "profile": {options.cases[0]: summary}})
+    print(json.dumps(summary))
     return 0
 
 

@@ -23,34 +23,30 @@ from benchmarks.study_lists import Entry
 from benchmarks.study_records import images_per_class
 from benchmarks.study_runner import Plan, Runner
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, local_folder, positive
+from softaug_jax.commands import Parser, as_command, local_folder, positive
 from softaug_jax.report.placing import trained
 from softaug_jax.sweep import TAKEN, check_extra, make_job
 
 SAVES = 10  # evaluations, and checkpoints, in a run: a table needs none but the last, a crash may need one
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Runs the study; 0 if nothing failed, 1 if a run did, 128 + the signal that stopped it."""
-    words = list(sys.argv[1:] if argv is None else argv)
     args, extra = (parser := _parser()).parse_with_extra(words)
     if args.hours is None and not (args.dry_run or args.table):
         parser.error("--hours is missing: how long it may run, as in --hours=0.5 (or --dry_run, or --table)")
-    try:
-        plan = _plan(args, extra)
-        if args.table:
-            return _show_table(plan)
-        missing = plan.missing(plan.placed())
-        if args.dry_run:
-            for _, job in plan.jobs:
-                print(shlex.join(job.command) if job in missing else f"# recorded: {job.name}")
-            return 0
-        _check(plan)
-        code = Runner(plan, f"python -m benchmarks.study {shlex.join(words)}").run(missing)
-        return code or _show_table(plan)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    plan = _plan(args, extra)
+    if args.table:
+        return _show_table(plan)
+    missing = plan.missing(plan.placed())
+    if args.dry_run:
+        for _, job in plan.jobs:
+            print(shlex.join(job.command) if job in missing else f"# recorded: {job.name}")
+        return 0
+    _check(plan)
+    code = Runner(plan, f"python -m benchmarks.study {shlex.join(words)}").run(missing)
+    return code or _show_table(plan)
 
 
 def _parser() -> Parser:

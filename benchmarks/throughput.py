@@ -22,22 +22,17 @@ from typing import Any
 
 from benchmarks import first_step, machine, rounds, step_profile
 from benchmarks.throughput_cases import FLOOR, add_options, config_for, settings
-from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.run_files import write_json
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Measures, writes the record and prints the table; 0, or 2 if something asked for can't be done."""
-    words = list(sys.argv[1:] if argv is None else argv)
     options, extra = _parser().parse_with_extra(words)
-    try:
-        record = measured(options, extra, words)
-        if options.json:
-            write_json(options.json, record)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    record = measured(options, extra, words)
+    if options.json:
+        write_json(options.json, record)
     print(table(record))
     return 0
 
@@ -71,15 +66,13 @@ def measured(options: argparse.Namespace, extra: Sequence[str], words: Sequence[
 
 def _cases(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any]:
     """Rates of all cases of each setting, with their ratios to the floor and shares of the matrix rate."""
-    import jax
 
     from benchmarks import roofline, training
     from benchmarks.model_flops import forward_flops
 
-    on_cpu = jax.default_backend() == "cpu"
     arrays, about = training.data_of(options.dataset, options.data_dir, options.random, options.image_px)
     found = []
-    for setting in settings(options, on_cpu):
+    for setting in settings(options):
         laps: dict[str, Callable[[], int]] = {}
         for case in options.cases:
             config = config_for(options.dataset, case, setting, extra)
@@ -113,12 +106,11 @@ def _figures(case: str, rates: dict[str, list[float]], flops: float, best: float
 
 def _members(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any]:
     """Rates of one member and of several at once, of the last case asked for."""
-    import jax
 
     from benchmarks import training
     from benchmarks.members import WAYS, start_members
 
-    setting = next(settings(options, jax.default_backend() == "cpu"))
+    setting = next(settings(options))
     arrays, about = training.data_of(options.dataset, options.data_dir, options.random, options.image_px)
     config = config_for(options.dataset, options.cases[-1], setting, extra)
     runs = {"one": training.start(config, arrays, about)}

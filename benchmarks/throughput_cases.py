@@ -46,15 +46,19 @@ class Setting(NamedTuple):
         return f"{self.model}, batch {self.batch_size}, {self.loader} x {self.steps_per_dispatch}, {self.dtype}"
 
 
-def settings(options: argparse.Namespace, on_cpu: bool) -> Iterator[Setting]:
+def settings(options: argparse.Namespace) -> Iterator[Setting]:
     """Every combination of what was asked for; tf.data dispatches step by step, whatever --steps_per_dispatch is."""
+    import jax.numpy as jnp
+
+    from softaug_jax.models import compute_dtype
+    from softaug_jax.train.feed import default_steps_per_dispatch
+
     for model, batch, loader, dtype in itertools.product(
         options.model, options.batch_size, options.loader, options.dtype
     ):
-        dtype = {"auto": "float32" if on_cpu else "bfloat16"}.get(dtype, dtype)
-        dispatches = [n or (1 if on_cpu else 64) for n in options.steps_per_dispatch] if loader == "device" else [1]
-        for many in dict.fromkeys(dispatches):
-            yield Setting(model, batch, loader, many, dtype)
+        asked = options.steps_per_dispatch if loader == "device" else [1]
+        for many in dict.fromkeys(n or default_steps_per_dispatch() for n in asked):
+            yield Setting(model, batch, loader, many, jnp.dtype(compute_dtype(dtype)).name)
 
 
 def config_for(dataset: str, augmentation: str, setting: Setting, extra: Sequence[str]) -> Any:

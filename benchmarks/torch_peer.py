@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import machine, rounds
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of
-from softaug_jax.commands import Parser, positive
+from softaug_jax.commands import Parser, as_command, positive
 from softaug_jax.data import sources
 from softaug_jax.data.info import info
 from softaug_jax.run_files import flatten, write_json
@@ -196,9 +196,9 @@ def speed(peer: Peer, options: argparse.Namespace) -> dict[str, Any]:
     return {"images_per_second": rounds.spread(rates), "first_lap_seconds": first_lap_seconds}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Measures, writes the record and prints the figures."""
-    words = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="python -m benchmarks.torch_peer",
         description=__doc__,
@@ -216,18 +216,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")
     parser.add_argument("--json", type=Path, help="where to write the record")
     options, config_words = parser.parse_known_args(words)
-    try:
-        config = config_of(config_words)
-        peer = Peer(config, options)
-        on_gpu = peer.device.type == "cuda"
-        device = peer.torch.cuda.get_device_name() if on_gpu else "cpu"
-        record = machine.provenance("benchmarks.torch_peer", words, device)
-        record |= curves(peer, options.seeds) if options.curve else speed(peer, options)
-        if options.json:
-            write_json(options.json, record)
-    except UsageError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    config = config_of(config_words)
+    peer = Peer(config, options)
+    on_gpu = peer.device.type == "cuda"
+    device = peer.torch.cuda.get_device_name() if on_gpu else "cpu"
+    record = machine.provenance("benchmarks.torch_peer", words, device)
+    record |= curves(peer, options.seeds) if options.curve else speed(peer, options)
+    if options.json:
+        write_json(options.json, record)
     what = "test_top1_error" if options.curve else "images_per_second"
     print(f"{device}, load {record['load']}: {options.loader} {what} {record[what]}")
     return 0

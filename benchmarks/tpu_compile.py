@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -29,7 +30,8 @@ from benchmarks import hlo
 from benchmarks.programs import PROGRAMS, Program, trace
 from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
-from softaug_jax.cli import config_of, run_command
+from softaug_jax.cli import config_of, quiet
+from softaug_jax.commands import as_command
 from softaug_jax.run_files import write_json
 from softaug_jax.train.summary import commit
 
@@ -170,14 +172,16 @@ def libtpu_version() -> str:
     return importlib.metadata.version("libtpu")
 
 
-def main(argv: list[str]) -> None:
-    """The command."""
+@as_command
+def main(words: list[str]) -> int:
+    """Compiles, writes the record and prints the table."""
+    quiet()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--topology", required=True, help="as in v5e:16x16 or v4:2x2x1")
     parser.add_argument("--program", choices=PROGRAMS, default="step")
     parser.add_argument("--per_chip", type=int, help="images a chip and step; default: the config's batch, divided")
     parser.add_argument("--out", type=Path, help="JSON file of the record; one that is there is kept, and shown")
-    arguments, options = parser.parse_known_args(argv)
+    arguments, options = parser.parse_known_args(words)
     if arguments.out and arguments.out.exists():
         record = json.loads(arguments.out.read_text())
     else:
@@ -186,7 +190,8 @@ def main(argv: list[str]) -> None:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(arguments.out, record)
     print(table(record))
+    return 0
 
 
 if __name__ == "__main__":
-    run_command(main)
+    sys.exit(main())

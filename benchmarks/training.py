@@ -82,19 +82,15 @@ class ConstantFeed:
 
         def many(state: Any, batch: Any) -> tuple[Any, StepSums]:
             state, sums = jax.lax.scan(lambda carry, _: step(carry, batch), state, length=steps_per_dispatch)
-            totals = jax.tree.map(lambda s: s.sum(), sums)
-            return state, totals._replace(first_bad_step=sums.first_bad_step.min())
+            return state, sums.summed()
 
         self._many_steps = feed.jit_step(many, shardings)
 
     def run(self, state: Any, start: int, stop: int) -> Iterator[tuple[Any, int, StepSums]]:
-        step = start
-        while step < stop:
-            left = min(stop, self._schedule.step_of_epoch(self._schedule.epoch_of_step(step) + 1)) - step
-            whole = self._many > 1 and left >= self._many
-            state, sums = (self._many_steps if whole else self._one_step)(state, self._batch)
-            step += self._many if whole else 1
-            yield state, step, sums
+        for _, steps in self._schedule.dispatches(start, stop, self._many):
+            state, sums = (self._many_steps if steps > 1 else self._one_step)(state, self._batch)
+            start += steps
+            yield state, start, sums
 
 
 class Training:
@@ -159,18 +155,15 @@ def start(config: Any, arrays: Arrays, about: DatasetInfo, *, constant: bool = F
     """The run of a config before its first step; UsageError if the config can't be used.
 
     Args:
-      config: as main.py has it, with `data.steps_per_dispatch` above 0.
+      config: as main.py has it.
       arrays: the training set.
       about: facts about it.
       constant: feed one batch again and again, which the config should then not augment.
     """
     validate(config, jax.device_count())
-    parts, shardings, many = (
-        parts_of(config, about, len(arrays.labels)),
-        sharding.over(),
-        config.data.steps_per_dispatch,
-    )
+    parts, shardings = parts_of(config, about, len(arrays.labels)), sharding.over()
     if constant:
+        many = config.data.steps_per_dispatch or feed.default_steps_per_dispatch()
         many = many if config.data.loader == "device" else 1
         run_feed: Any = ConstantFeed(parts.step, arrays, parts.schedule, shardings, many)
     else:

@@ -50,15 +50,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module="orbax")
 
 
-def run_command(main: Callable[[list[str]], None]) -> None:
-    """Calls main with the command line's words; UsageError in it ends the program with its message and code 1."""
-    quiet()
-    try:
-        main(sys.argv[1:])
-    except UsageError as error:
-        sys.exit(f"error: {error}")
-
-
 def fail(message: str, code: int = 2) -> None:
     """Ends the program with one line on stderr."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)

@@ -1,8 +1,10 @@
-"""What the commands share that take no config: the parser, and the tables that a checkout's configs/ names."""
+"""What the commands share that take no config: the parser, errors as one line, and the tables that configs/ names."""
 
 from __future__ import annotations
 
 import argparse
+import functools
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,20 @@ from softaug_jax.paths import local, path_of
 
 if TYPE_CHECKING:
     from configs.tables import Cell
+
+
+def as_command(main: Callable[[list[str]], int]) -> Callable[..., int]:
+    """`main` of the command line's words, or of those given; UsageError in it becomes one line and exit code 2."""
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(list(sys.argv[1:] if argv is None else argv))
+        except UsageError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+
+    return run
 
 
 class Parser(argparse.ArgumentParser):

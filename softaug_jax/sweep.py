@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
-from softaug_jax.commands import Parser, add_selection, cells, folder, positive
+from softaug_jax.commands import Parser, add_selection, as_command, cells, folder, positive
 from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
 
@@ -56,29 +56,23 @@ class Job(NamedTuple):
         return (self.workdir / "summary.json").exists()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Runs the sweep; returns 0 if all of it is finished, 1 if a run failed, 128 + the signal that stopped it."""
-    words = list(sys.argv[1:] if argv is None else argv)
     args, extra = _parser().parse_with_extra(words)
-    try:
-        jobs = plan(args, extra)
-        missing = [job for job in jobs if not job.is_finished]
-        if args.runner == "slurm" and not args.dry_run and shutil.which("sbatch") is None:
-            raise UsageError(
-                "--runner=slurm needs sbatch, which is not on PATH. Run it where Slurm is, or leave it out."
-            )
-        if args.runner == "slurm" and is_in_bucket(args.out):
-            raise UsageError(f"--runner=slurm can't use --out={args.out}: Slurm's logs go there. Name a shared folder.")
-        if args.dry_run:
-            show(jobs, args)
-            return 0
-        print(f"{args.table}: {len(jobs)} runs, {len(jobs) - len(missing)} finished, {len(missing)} to do.", flush=True)
-        if args.runner == "slurm":
-            return submit(missing, args)
-        return run(jobs, missing, f"python -m softaug_jax.sweep {shlex.join(words)}")
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    jobs = plan(args, extra)
+    missing = [job for job in jobs if not job.is_finished]
+    if args.runner == "slurm" and not args.dry_run and shutil.which("sbatch") is None:
+        raise UsageError("--runner=slurm needs sbatch, which is not on PATH. Run it where Slurm is, or leave it out.")
+    if args.runner == "slurm" and is_in_bucket(args.out):
+        raise UsageError(f"--runner=slurm can't use --out={args.out}: Slurm's logs go there. Name a shared folder.")
+    if args.dry_run:
+        show(jobs, args)
+        return 0
+    print(f"{args.table}: {len(jobs)} runs, {len(jobs) - len(missing)} finished, {len(missing)} to do.", flush=True)
+    if args.runner == "slurm":
+        return submit(missing, args)
+    return run(jobs, missing, f"python -m softaug_jax.sweep {shlex.join(words)}")
 
 
 def _parser() -> Parser:

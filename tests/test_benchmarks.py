@@ -65,11 +65,11 @@ def test_record_copies_a_finished_run_and_refuses_another(tmp_path):
     other, _ = make_run(tmp_path / "other", changes={"epochs": 20, "batch_size": 128})
     (other / "summary.json").write_text(json.dumps(summary))
     clash = run("-m", "benchmarks.record", other, f"--out={tmp_path}/results")
-    assert clash.returncode == 1
+    assert clash.returncode == 2
     assert "other settings" in clash.stderr and "--label=NAME" in clash.stderr
     assert run("-m", "benchmarks.record", other, f"--out={tmp_path}/results", "--label=other").returncode == 0
     refused = run("-m", "benchmarks.record", unfinished, f"--out={tmp_path}/results")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "is not finished" in refused.stderr
 
 

@@ -40,15 +40,13 @@ class Chain(NamedTuple):
     def augment(self, batch: Mapping[str, Draws], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
         """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's own key."""
         images = batch["image"]
-        with jax.named_scope("augment"):  # what profiles and benchmarks/tpu_compile.py know it by
-            with jax.named_scope("draw"):
-                draws = self.sample(key, images.shape[0], image_size(images), given=batch)
-            images, visibility = self.apply(images, draws, step)
-            if self.mix is None:
-                return Augmented(images, visibility, None)
-            with jax.named_scope(MIX):
-                images, share = self.mix.apply(images, draws[MIX])
-            return Augmented(images, visibility, share)
+        draws = self.sample(key, images.shape[0], image_size(images), given=batch)
+        images, visibility = self.apply(images, draws, step)
+        if self.mix is None:
+            return Augmented(images, visibility, None)
+        with jax.named_scope(MIX):
+            images, share = self.mix.apply(images, draws[MIX])
+        return Augmented(images, visibility, share)
 
     def sample(
         self, key: jax.Array, batch: int, size: tuple[int, int], given: Mapping[str, Draws] | None = None
@@ -62,10 +60,11 @@ class Chain(NamedTuple):
         if self.mix is not None:
             samplers[MIX] = self.mix.sample
         key_of = lambda name: jax.random.fold_in(key, zlib.crc32(name.encode()))
-        return {
-            name: given[name] if name in given else sample(key_of(name), batch, size)
-            for name, sample in samplers.items()
-        }
+        with jax.named_scope("draw"):
+            return {
+                name: given[name] if name in given else sample(key_of(name), batch, size)
+                for name, sample in samplers.items()
+            }
 
     def apply(
         self, images: jax.Array, draws: Mapping[str, Draws], step: jax.typing.ArrayLike = 0

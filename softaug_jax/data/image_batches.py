@@ -33,6 +33,7 @@ def train_batches(
     seed: int,
     batch_size: int,
     size_px: int,
+    resize_px: int,
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
@@ -52,6 +53,7 @@ def train_batches(
       seed: any integer; with the step, it determines everything.
       batch_size: B, of the global batch, a multiple of process_count.
       size_px: S, the edge of the images in a batch.
+      resize_px: the shorter edge of the image of which evaluation cuts the central square, at least S.
       start_step: the first step to yield.
       process_index: which part, in [0, process_count).
       process_count: how many processes share each batch.
@@ -67,7 +69,7 @@ def train_batches(
       UsageError: if a hundred images in a row can't be read.
     """
     check_stream(images, chain, batch_size, start_step, process_index, process_count)
-    check_scalar("size_px", size_px, at_least=1)
+    check_scalar("size_px", size_px, at_least=1, at_most=resize_px)
     tf = tensorflow()
     draws_at = _drawing(chain, len(images), seed, batch_size, size_px)
     unreadable = Unreadable(images, skip=True) if unreadable is None else unreadable
@@ -77,9 +79,8 @@ def train_batches(
     def jobs() -> Iterator[Job]:
         step = start_step
         while True:
-            yield _Part(
-                images, chain, size_px, unreadable, step, draws_at(tf.constant(step, tf.int64)), positions
-            ).job()
+            draws = draws_at(tf.constant(step, tf.int64))
+            yield _Part(images, chain, size_px, resize_px, unreadable, step, draws, positions).job()
             step += 1
 
     return filled(jobs(), default_threads() if num_threads is None else num_threads)
@@ -93,12 +94,13 @@ class _Part:
         images: ImageSet,
         chain: Chain | Pair,
         size_px: int,
+        resize_px: int,
         unreadable: Unreadable,
         step: int,
         draws: dict[str, Any],
         positions: slice,
     ):
-        self._images, self._size_px, self._unreadable = images, size_px, unreadable
+        self._images, self._size_px, self._resize_px, self._unreadable = images, size_px, resize_px, unreadable
         self._window, self._step = window_of(chain), step
         self._examples = draws["example"].numpy()[positions]
         self._numbers = draws["window"].numpy()[positions]
@@ -139,7 +141,7 @@ class _Part:
 
     def _box(self, i: int, height: int, width: int) -> Box:
         """What to cut out of the file for the i-th example; the batch gets it as it is after the flip."""
-        box = evaluation_box(height, width, size_px=self._size_px, resize_px=round(self._size_px * 256 / 224))
+        box = evaluation_box(height, width, size_px=self._size_px, resize_px=self._resize_px)
         if self._window is None:
             return box
         if self._is_on(self._window):

@@ -22,6 +22,7 @@ import numpy as np
 
 from softaug_jax import models
 from softaug_jax.checks import UsageError
+from softaug_jax.commands import as_command
 from softaug_jax.models import efficientnet, resnet, weights
 
 NETWORKS = models.WITH_IMAGENET_STEM
@@ -48,24 +49,24 @@ MBCONV = ("expand", "depthwise", "squeeze", "project")
 IN_MBCONV = {"conv": "0", "norm": "1", "reduce": "fc1", "expand": "fc2"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, or 2 for an error."""
+@as_command
+def main(words: list[str]) -> int:
+    """Reads the state dict and writes the weights."""
     parser = argparse.ArgumentParser(
         prog="python -m softaug_jax.models.import_torchvision", description="Imports a torchvision state dict."
     )
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("file", help="the state dict: .pth or .pt, or the same arrays as .npz")
     parser.add_argument("--out", required=True, help="the .npz file to write")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(words)
+    if not args.out.endswith(".npz"):
+        raise UsageError(f"--out={args.out} must end with .npz.")
+    tensors = read(args.file)
+    params, batch_stats = convert(args.network, tensors, source=args.file)
     try:
-        if not args.out.endswith(".npz"):
-            raise UsageError(f"--out={args.out} must end with .npz.")
-        tensors = read(args.file)
-        params, batch_stats = convert(args.network, tensors, source=args.file)
         weights.save(args.out, params, batch_stats)
-    except (UsageError, OSError) as error:
-        print(f"import_torchvision: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise UsageError(str(error)) from None
     count = sum(np.size(tensors[name]) for name in tensors if not _is_counter(name))
     classes = params["classifier"]["bias"].size
     print(f"Wrote {args.network}, {classes} classes, {count:,} parameters and statistics, to {args.out}.")

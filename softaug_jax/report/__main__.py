@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, add_selection, folder
+from softaug_jax.commands import Parser, add_selection, as_command, folder
 from softaug_jax.report.page import write_page
 from softaug_jax.report.paper_table import PaperTable, paper_table
 from softaug_jax.report.run_figures import write_comparison_figures
@@ -21,7 +21,8 @@ from softaug_jax.report.runs import Run, find
 from softaug_jax.report.table import Table, comparison
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@as_command
+def main(words: list[str]) -> int:
     """Prints the table, writes it and the figures to --out, and returns the exit code."""
     parser = Parser(prog="python -m softaug_jax.report", description="Compares finished runs.")
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="workdirs, or folders that hold workdirs")
@@ -32,16 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_selection(parser)
     parser.add_argument("--out", type=folder, help="folder for the table as .md and .csv; and without --table, figures")
     parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="of the printed table")
-    words = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(words)
-    try:
-        if args.page is None:
-            _report(args)
-        else:
-            _write_page(args, f"python -m softaug_jax.report {shlex.join(words)}")
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if args.page is None:
+        _report(args)
+    else:
+        _write_page(args, f"python -m softaug_jax.report {shlex.join(words)}")
     return 0
 
 

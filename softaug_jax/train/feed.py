@@ -70,7 +70,7 @@ def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatc
         return partial(tfdata.train_batches, images, chain, **place)
     # One for the whole run, so that each file is named once.
     unreadable = image_filling.Unreadable(images, config.data.skip_unreadable)
-    files = dict(size_px=config.data.size_px, unreadable=unreadable)
+    files = dict(size_px=config.data.size_px, resize_px=config.data.resize_px, unreadable=unreadable)
     threads = {"num_threads": config.data.threads} if config.data.threads else {}
     return partial(image_batches.train_batches, images, chain, **place, **files, **threads)
 
@@ -104,8 +104,7 @@ def jit_dispatch(step: TrainStep, schedule: Schedule, shardings: Shardings, leng
     def many(state: TrainState, data: Any, order: jax.Array, epoch: jax.Array) -> tuple[TrainState, StepSums]:
         body = lambda carry, _: one(carry, data, order, epoch)
         state, sums = jax.lax.scan(body, state, length=length)
-        totals = jax.tree.map(lambda s: s.sum(), sums)
-        return state, totals._replace(first_bad_step=sums.first_bad_step.min())
+        return state, sums.summed()
 
     replicated = shardings.replicated
     return jax.jit(
@@ -141,11 +140,7 @@ class HostFeed:
 
 
 class DeviceFeed:
-    """Batches gathered in device memory, many steps a dispatch.
-
-    A dispatch never crosses the start of an epoch, and the steps left over at an epoch's end are dispatched one by
-    one: so the programs that run depend on the step alone, and a resumed run repeats the uninterrupted one exactly.
-    """
+    """Batches gathered in device memory, many steps a dispatch, as the schedule divides them."""
 
     def __init__(
         self, step: TrainStep, arrays: Arrays, schedule: Schedule, shardings: Shardings, steps_per_dispatch: int
@@ -158,15 +153,11 @@ class DeviceFeed:
         self._many_steps = jit_dispatch(step, schedule, shardings, self._many)
 
     def run(self, state: TrainState, start: int, stop: int) -> Iterator[tuple[TrainState, int, StepSums]]:
-        step = start
-        while step < stop:
-            epoch = self._schedule.epoch_of_step(step)
-            left = min(stop, self._schedule.step_of_epoch(epoch + 1)) - step
-            whole = self._many > 1 and left >= self._many
-            dispatch = self._many_steps if whole else self._one_step
+        for epoch, steps in self._schedule.dispatches(start, stop, self._many):
+            dispatch = self._many_steps if steps > 1 else self._one_step
             state, sums = dispatch(state, self._data, self._order_of(epoch, state.key), np.int32(epoch))
-            step += self._many if whole else 1
-            yield state, step, sums
+            start += steps
+            yield state, start, sums
 
     def batch(self, key: jax.Array, step: int) -> Batch:
         # From the host's copy: one process of several may look, and a program on all devices would wait for the others.

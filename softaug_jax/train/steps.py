@@ -30,6 +30,11 @@ class StepSums(NamedTuple):
         added: StepSums = jax.tree.map(lambda a, b: a + b, self, other)
         return added._replace(first_bad_step=min(self.first_bad_step, other.first_bad_step))
 
+    def summed(self) -> StepSums:
+        """The sums of all that are stacked along a leading axis, of steps or of members."""
+        added: StepSums = jax.tree.map(lambda a: a.sum(0), self)
+        return added._replace(first_bad_step=self.first_bad_step.min(0))
+
     @property
     def means(self) -> dict[str, float]:
         """Of each total, an example's."""
@@ -52,7 +57,8 @@ def train_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepSums]:
         labels = batch["label"]
         key = jax.random.fold_in(state.key, state.step)
-        seen = chain.augment(batch, key, state.step)
+        with jax.named_scope("augment"):  # what profiles and the benchmarks of a compiled step know it by
+            seen = chain.augment(batch, key, state.step)
         softened = objective.soften(labels, seen.visibility, seen.share, state.memory)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:

@@ -24,7 +24,7 @@ from tests.data.made_images import encode, make_folders, pixels
 NORMALIZE = Member("normalize", Normalize((0.5,), (0.2,)))
 SOFT = Chain((Member("flip", Flip()), NORMALIZE, Member("crop", SoftWindow())))
 HARD = Chain((Member("flip", Flip()), NORMALIZE, Member("crop", HardWindow())))
-OPTIONS = {"seed": 5, "batch_size": 6, "size_px": 16, "num_threads": 2}
+OPTIONS = {"seed": 5, "batch_size": 6, "size_px": 16, "resize_px": 18, "num_threads": 2}
 
 
 class InMemory:

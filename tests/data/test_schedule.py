@@ -23,3 +23,12 @@ def test_every_step_belongs_to_the_epoch_whose_steps_it_counts_in(n, batch):
 def test_whole_run_sees_every_example_of_every_epoch():
     schedule = Schedule(50_000, 128, epochs=500)
     assert schedule.total_steps * 128 - 500 * 50_000 in range(128)
+
+
+@pytest.mark.parametrize("many", [1, 4, 30])
+def test_dispatches_stay_within_an_epoch_and_are_of_many_steps_or_one(many):
+    schedule = Schedule(1437, 64, epochs=2)  # 23 and 22 steps
+    found = list(schedule.dispatches(2, 43, many))
+    sizes = {1: [1] * 41, 4: [4] * 5 + [1] + [4] * 5, 30: [1] * 41}[many]
+    assert [steps for _, steps in found] == sizes
+    assert sum(steps for epoch, steps in found if epoch == 0) == 21

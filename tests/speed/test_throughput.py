@@ -11,6 +11,7 @@ import pytest
 from benchmarks import first_step, members, throughput, training
 from benchmarks.throughput_cases import Setting, add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
+from softaug_jax.target import compiling_for
 
 TOY = ["--dataset=digits", "--model=resnet8", "--batch_size=16"]
 SETTING = Setting("resnet8", 16, "device", 1, "float32")
@@ -114,7 +115,8 @@ def test_options_survive_the_way_to_a_child():
 
 def test_settings_are_all_combinations_but_tfdata_dispatches_step_by_step():
     options = options_of("--batch_size=8,16", "--loader=device,tfdata", "--steps_per_dispatch=2,4")
-    found = [(s.batch_size, s.loader, s.steps_per_dispatch, s.dtype) for s in settings(options, on_cpu=False)]
+    with compiling_for("gpu", 1):
+        found = [(s.batch_size, s.loader, s.steps_per_dispatch, s.dtype) for s in settings(options)]
     expected = [(b, "device", n, "bfloat16") for b in (8, 16) for n in (2, 4)]
     assert sorted(found) == sorted([*expected, (8, "tfdata", 1, "bfloat16"), (16, "tfdata", 1, "bfloat16")])
 

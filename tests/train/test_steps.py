@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from softaug_jax.augment import Chain, Flip, Member
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import Model
 from softaug_jax.tasks.class_objective import ClassObjective
-from softaug_jax.train import state, steps
+from softaug_jax.train import setup, state, steps
 from tests.train.helpers import config
 
 OBJECTIVE = ClassObjective(config(), 10, Schedule(1437, 64, 2))
@@ -78,3 +79,12 @@ def test_the_first_bad_step_of_several_is_the_smallest():
     sums = lambda bad: steps.StepSums({"loss": np.ones(())}, np.ones(()), np.array(bad, np.int32))
     total = sums(steps.NO_STEP).plus(sums(9)).plus(sums(4)).plus(sums(steps.NO_STEP))
     assert (total.first_bad_step, total.examples) == (4, 4)
+
+
+@pytest.mark.parametrize(("name", "arg"), [("digits_sa", "model=resnet8"), ("simsiam", "dataset=digits,model=resnet8")])
+def test_augmentation_has_its_scope_in_the_compiled_step(name, arg):
+    parts = setup.build(config(name, arg))
+    batch = {"image": jax.ShapeDtypeStruct((8, 8, 8, 1), jnp.uint8), "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
+    text = jax.jit(parts.step).lower(jax.eval_shape(parts.initial_state), batch).as_text(debug_info=True)
+    assert "/augment/draw/" in text
+    assert "/augment/crop/" in text
