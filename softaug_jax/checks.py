@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+LARGEST_SEED = 2**32 - 1  # a larger one is another's key to JAX, which takes it modulo 2**32
+
 
 class UsageError(ValueError):
     """What the user asked for can't be done; the message is one line for the terminal."""

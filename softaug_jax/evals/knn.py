@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import jax
@@ -17,41 +17,34 @@ from softaug_jax.evals.features import Features, direction, extract
 from softaug_jax.evals.protocol import Batches, Predict
 
 
+@dataclass(frozen=True)
 class NearestNeighbors:
     """Top-1 error of the weighted vote of the k nearest training examples (Wu et al., CVPR 2018, section 3.4).
 
     `votes` says how they vote. Memory: the training features on every device, and the similarities of one batch of
     queries to all of them.
+
+    Args beside those that `protocol` describes:
+      predict: here from images to features [B, F], not to logits.
+      batches: the examples to classify.
+      train_batches: those that vote.
+      num_classes: N.
+      k: how many vote, from 1 to the number of training examples.
+      temperature: of the weights, > 0; the smaller, the more the nearest count.
     """
 
-    def __init__(
-        self,
-        predict: Predict,
-        batches: Batches,
-        train_batches: Batches,
-        *,
-        num_classes: int,
-        k: int = 200,
-        temperature: float = 0.1,
-    ) -> None:
-        """Args beside those that `protocol` describes:
+    predict: Predict
+    batches: Batches
+    train_batches: Batches
+    _: KW_ONLY
+    num_classes: int
+    k: int = 200
+    temperature: float = 0.1
 
-        predict: here from images to features [B, F], not to logits.
-        batches: the examples to classify.
-        train_batches: those that vote.
-        num_classes: N.
-        k: how many vote, from 1 to the number of training examples.
-        temperature: of the weights, > 0; the smaller, the more the nearest count.
-        """
-        check_count("num_classes", num_classes, at_least=1)
-        check_count("k", k, at_least=1)
-        check_scalar("temperature", temperature, above=0)
-        self.predict = predict
-        self.batches = batches
-        self.train_batches = train_batches
-        self.num_classes = num_classes
-        self.k = k
-        self.temperature = temperature
+    def __post_init__(self) -> None:
+        check_count("num_classes", self.num_classes, at_least=1)
+        check_count("k", self.k, at_least=1)
+        check_scalar("temperature", self.temperature, above=0)
 
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
         """Yields "knn_top1_error"; raises UsageError if k is more than the number of training examples."""
@@ -62,15 +55,15 @@ class NearestNeighbors:
                 f"config.evals.knn_k = {self.k} is more than the {available} training examples that can vote. "
                 f"Use at most --config.evals.knn_k={available}."
             )
-        bank = bank._replace(values=_direction(bank.values))
+        bank = Features(jax.jit(direction)(bank.values), bank.labels)
 
         def voted(state: Any, images: jax.Array) -> jax.Array:
-            scores = _batch_votes(
+            scores = _votes(
                 self.predict(state, images),
                 bank,
-                self.temperature,
                 num_classes=self.num_classes,
                 k=self.k,
+                temperature=self.temperature,
                 sharding=images.sharding,
             )
             return jax.block_until_ready(scores)  # the similarities of several batches at once might not fit
@@ -81,12 +74,12 @@ class NearestNeighbors:
 
 def votes(
     queries: ArrayLike,
-    bank: ArrayLike,
-    bank_labels: ArrayLike,
+    bank: Features,
     *,
     num_classes: int,
     k: int = 200,
     temperature: ArrayLike = 0.1,
+    sharding: jax.sharding.Sharding | None = None,
 ) -> jax.Array:
     r"""Votes of each query's k nearest neighbours for their classes (Wu et al., CVPR 2018, section 3.4).
 
@@ -98,11 +91,11 @@ def votes(
 
     Args:
       queries: features [B, F].
-      bank: features [n, F].
-      bank_labels: their classes, int [n], in [0, N).
+      bank: features [n, F], each of length one or zero, as `direction` makes them, and their classes, in [0, N).
       num_classes: N.
       k: how many vote, from 1 to n.
       temperature: tau, > 0.
+      sharding: of the queries, where they are spread over devices.
 
     Returns:
       Votes, float32 [B, N], each at least 0; a query's sum is between 1 and k. The largest wins, of equal ones the
@@ -111,25 +104,13 @@ def votes(
     Raises:
       ValueError: if k or the temperature is out of its range.
 
-    >>> bank, labels = jnp.array([[1.0, 0.0], [0.0, 1.0], [3.0, 4.0]]), jnp.array([0, 1, 1])
-    >>> print(votes(jnp.array([[2.0, 0.0]]), bank, labels, num_classes=2, k=2, temperature=0.4).round(2))
+    >>> bank = Features(jnp.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]), jnp.array([0, 1, 1]))
+    >>> print(votes(jnp.array([[2.0, 0.0]]), bank, num_classes=2, k=2, temperature=0.4).round(2))
     [[1.   0.37]]
     """
-    queries, bank, labels = jnp.asarray(queries), jnp.asarray(bank), jnp.asarray(bank_labels)
-    check_scalar("k", check_count("k", k, at_least=1), at_most=len(labels))
+    check_scalar("k", check_count("k", k, at_least=1), at_most=len(bank.labels))
     check_scalar("temperature", temperature, above=0)
-    return _votes(direction(queries), Features(direction(bank), labels), temperature, num_classes, k)
-
-
-def _votes(
-    queries: jax.Array,
-    bank: Features,
-    temperature: ArrayLike,
-    num_classes: int,
-    k: int,
-    sharding: jax.sharding.Sharding | None = None,
-) -> jax.Array:
-    """`votes` of features that already have length one."""
+    queries = direction(jnp.asarray(queries, jnp.float32))
     # The highest precision: by default a TPU or a GPU multiplies with fewer bits than float32 has.
     similarity = jnp.einsum("bf,nf->bn", queries, bank.values, precision=jax.lax.Precision.HIGHEST)
     nearest, index = _top_k(similarity, k, sharding)
@@ -153,18 +134,5 @@ def _top_k(similarity: jax.Array, k: int, sharding: jax.sharding.Sharding | None
     return jax.shard_map(own_rows, mesh=sharding.mesh, in_specs=spec, out_specs=(spec, spec))(similarity)
 
 
-@partial(jax.jit, static_argnames=("num_classes", "k", "sharding"))
-def _batch_votes(
-    features: jax.Array,
-    bank: Features,
-    temperature: ArrayLike,
-    *,
-    num_classes: int,
-    k: int,
-    sharding: jax.sharding.Sharding,
-) -> jax.Array:
-    return _votes(direction(features.astype(jnp.float32)), bank, temperature, num_classes, k, sharding)
-
-
-_direction = jax.jit(direction)
+_votes = jax.jit(votes, static_argnames=("num_classes", "k", "sharding"))
 _sums = jax.jit(metrics.classification_sums)

@@ -58,7 +58,7 @@ class Occlusion:
         self.batches = batches
         self.shares = tuple(shares)
         self.draws = draws
-        self.seed = seed
+        self.key = jax.random.key(seed)
         self.fill = None if isinstance(fill, str) else jnp.asarray(fill, jnp.float32)
 
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
@@ -78,20 +78,14 @@ class Occlusion:
     def _sums(self, state: Any, batch: Batch, share: float) -> list[metrics.ClassificationSums]:
         """Of each draw."""
         parts = []
-        for draw in range(self.draws if self.side(batch, share) else 1):  # without a square all draws are the same
+        for draw in range(self.draws if _side(batch, share) else 1):  # without a square all draws are the same
             images = self.occluded(batch, share, draw)
             parts.append(_wrong(self.predict(state, images), batch["label"], batch["mask"]))
         return parts
 
-    def side(self, batch: Batch, share: float) -> int:
-        """The side in pixels of the square over a share of the batch's images."""
-        height, width = batch["image"].shape[1:3]
-        return square_side(share, (height, width))
-
     def occluded(self, batch: Batch, share: float, draw: int = 0) -> jax.Array:
         """The batch's images as the network is shown them, float32 [B, H, W, C], pixels from 0 to 255."""
-        side = self.side(batch, share)
-        return _occlude_batch(batch["image"], batch["index"], self.seed, draw, self.fill, side=side)
+        return _occluded(batch, share, self.key, draw, self.fill)
 
 
 class Occluded:
@@ -100,14 +94,12 @@ class Occluded:
     def __init__(self, batches: Batches, *, share: float, seed: int = 0, fill: ArrayLike) -> None:
         """Args: those of Occlusion; each image comes as float32."""
         check_scalar("share", share, at_least=0, at_most=1)
-        self.batches, self.share, self.seed, self.fill = batches, share, seed, jnp.asarray(fill, jnp.float32)
+        self.batches, self.share = batches, share
+        self.key, self.fill = jax.random.key(seed), jnp.asarray(fill, jnp.float32)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
-            height, width = batch["image"].shape[1:3]
-            side = square_side(self.share, (height, width))
-            images = _occlude_batch(batch["image"], batch["index"], self.seed, 0, self.fill, side=side)
-            yield {**batch, "image": images}
+            yield {**batch, "image": _occluded(batch, self.share, self.key, 0, self.fill)}
 
 
 def square_side(share: float, size: tuple[int, int]) -> int:
@@ -121,14 +113,12 @@ def square_side(share: float, size: tuple[int, int]) -> int:
     return min(round(sqrt(share * height * width)), height, width)
 
 
-def square_corners(
-    index: ArrayLike, *, seed: ArrayLike, draw: ArrayLike, side: int, size: tuple[int, int]
-) -> jax.Array:
+def square_corners(index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: int, size: tuple[int, int]) -> jax.Array:
     """Draws the upper left corner of each example's square, uniform over all places wholly inside the image.
 
     Args:
       index: the examples' numbers, int [B].
-      seed: an integer.
+      key: of the seed, the same for all examples, draws and sides.
       draw: which of several draws, an integer.
       side: of the square, in pixels, at most min(H, W).
       size: (H, W), in pixels.
@@ -138,22 +128,22 @@ def square_corners(
     """
     if not 0 <= side <= min(size):
         raise ValueError(f"side = {side} must be between 0 and {min(size)}, the shorter edge.")
-    key = _key(seed, side, draw)
+    key = _square_key(key, side, draw)
     places = jnp.array([size[0] - side + 1, size[1] - side + 1])
     return jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, places))(jnp.asarray(index))
 
 
-def noise(index: ArrayLike, *, seed: ArrayLike, draw: ArrayLike, side: int, shape: tuple[int, int, int]) -> jax.Array:
+def noise(index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: int, shape: tuple[int, int, int]) -> jax.Array:
     """Draws each example's noise, independent of its square's place.
 
     Args:
-      index, seed, draw, side: those of `square_corners`.
+      index, key, draw, side: those of `square_corners`.
       shape: of an image, (H, W, C).
 
     Returns:
       Whole numbers from 0 to 255, each as likely, float32 [B, H, W, C].
     """
-    key = jax.random.fold_in(_key(seed, side, draw), _NOISE_STREAM)
+    key = jax.random.fold_in(_square_key(key, side, draw), _NOISE_STREAM)
     draw_one = lambda i: jax.random.randint(jax.random.fold_in(key, i), shape, 0, 256)
     return jax.vmap(draw_one)(jnp.asarray(index)).astype(jnp.float32)
 
@@ -188,19 +178,29 @@ def _covers(start: jax.Array, side: int, length: int) -> jax.Array:
     return (distance >= 0) & (distance < side)
 
 
-def _key(seed: ArrayLike, side: int, draw: ArrayLike) -> jax.Array:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), side), draw)
+def _side(batch: Batch, share: float) -> int:
+    """Of the square over a share of the batch's images."""
+    height, width = batch["image"].shape[1:3]
+    return square_side(share, (height, width))
+
+
+def _square_key(key: jax.Array, side: int, draw: ArrayLike) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(key, side), draw)
+
+
+def _occluded(batch: Batch, share: float, key: jax.Array, draw: int, fill: jax.Array | None) -> jax.Array:
+    """The batch's images, the square covered with `fill`, or with noise where it is None."""
+    return _occlude_batch(batch["image"], batch["index"], key, draw, fill, side=_side(batch, share))
 
 
 @partial(jax.jit, static_argnames="side")
 def _occlude_batch(
-    images: jax.Array, index: jax.Array, seed: ArrayLike, draw: ArrayLike, fill: jax.Array | None, *, side: int
+    images: jax.Array, index: jax.Array, key: jax.Array, draw: ArrayLike, fill: jax.Array | None, *, side: int
 ) -> jax.Array:
-    """Covers the squares with `fill`, or with noise where it is None."""
     height, width, channels = images.shape[1:]
-    corners = square_corners(index, seed=seed, draw=draw, side=side, size=(height, width))
+    corners = square_corners(index, key=key, draw=draw, side=side, size=(height, width))
     if fill is None:
-        fill = noise(index, seed=seed, draw=draw, side=side, shape=(height, width, channels))
+        fill = noise(index, key=key, draw=draw, side=side, shape=(height, width, channels))
     return occlude(images, corners, side, fill)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from softaug_jax.evals.protocol import Batch, Batches, Predict
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
+@dataclass(frozen=True)
 class LinearProbe:
     """Trains a linear classifier on the features of a training set and measures it on another set.
 
@@ -27,58 +29,43 @@ class LinearProbe:
     and standard deviation of the training images' (an affine map, so the classifier stays linear in them), which
     `linear` describes. All is a function of the seed and the state: two runs give the same numbers, and the batches
     given are only for reading (with `augment`, also for its draws).
+
+    Args beside those that `protocol` describes:
+      predict: here from images to features [B, F], not to logits.
+      batches: the set to measure on.
+      train_batches: the set to train on.
+      num_classes: N.
+      epochs: over the training set.
+      batch_size: examples a step. What is left of an epoch after whole batches waits for the next order. A set of
+        fewer examples is one batch.
+      learning_rate: the first one. 3 suits features of any kind and width, as `linear.standardization` scales them:
+        on pixels, random projections and an untrained network's features, of 64 to 1024 dimensions, its test error
+        was within 0.7 points of the best rate's from 0.1 to 30.
+      weight_decay: times weights and bias, added to the gradient.
+      seed: of the order of examples, and of `augment`.
+      num_bins: of the calibration error.
+      augment: None, which takes each image's features once; or what changes the images of each epoch, whose
+        features are then taken anew. It is jitted here.
     """
 
-    def __init__(
-        self,
-        predict: Predict,
-        batches: Batches,
-        train_batches: Batches,
-        *,
-        num_classes: int,
-        epochs: int = 100,
-        batch_size: int = 256,
-        learning_rate: float = 3.0,
-        weight_decay: float = 0.0,
-        seed: int = 0,
-        num_bins: int = 10,
-        augment: Augment | None = None,
-    ) -> None:
-        """Args beside those that `protocol` describes:
+    predict: Predict
+    batches: Batches
+    train_batches: Batches
+    _: KW_ONLY
+    num_classes: int
+    epochs: int = 100
+    batch_size: int = 256
+    learning_rate: float = 3.0
+    weight_decay: float = 0.0
+    seed: int = 0
+    num_bins: int = 10
+    augment: Augment | None = None
 
-        predict: here from images to features [B, F], not to logits.
-        batches: the set to measure on.
-        train_batches: the set to train on.
-        num_classes: N.
-        epochs: over the training set.
-        batch_size: examples a step. What is left of an epoch after whole batches waits for the next order. A set of
-          fewer examples is one batch.
-        learning_rate: the first one. 3 suits features of any kind and width, as `linear.standardization` scales them:
-          on pixels, random projections and an untrained network's features, of 64 to 1024 dimensions, its test error
-          was within 0.7 points of the best rate's from 0.1 to 30.
-        weight_decay: times weights and bias, added to the gradient.
-        seed: of the order of examples, and of `augment`.
-        num_bins: of the calibration error.
-        augment: None, which takes each image's features once; or what changes the images of each epoch, whose
-          features are then taken anew. It is jitted here.
-        """
-        check_count("num_classes", num_classes, at_least=1)
-        check_count("epochs", epochs, at_least=1)
-        check_count("batch_size", batch_size, at_least=1)
-        check_scalar("learning_rate", learning_rate, above=0)
-        check_scalar("weight_decay", weight_decay, at_least=0)
-        check_count("num_bins", num_bins, at_least=1)
-        self.predict = predict
-        self.batches = batches
-        self.train_batches = train_batches
-        self.num_classes = num_classes
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.num_bins = num_bins
-        self.augment = augment
+    def __post_init__(self) -> None:
+        for name in ("num_classes", "epochs", "batch_size", "num_bins"):
+            check_count(name, getattr(self, name), at_least=1)
+        check_scalar("learning_rate", self.learning_rate, above=0)
+        check_scalar("weight_decay", self.weight_decay, at_least=0)
 
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
         """Yields what `Classification` and `Calibration` yield, and "probe/train_top1_error".

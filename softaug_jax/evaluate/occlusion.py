@@ -91,12 +91,10 @@ def write_tables(
 ) -> None:
     """Writes the errors, and apart from them how much they differ from draw to draw."""
     levels = [f"{share:.0%}" for share in config.shares]
-    places = f"Each image with the square at {config.draws} random places, the same for every network."
-    places = (
-        places if config.draws > 1 else "Each image with the square at one random place, the same for every network."
-    )
+    places = f"{config.draws} random places" if config.draws > 1 else "one random place"
+    note = f"Each image with the square at {places}, the same for every network."
     columns = tuple(Column(level, f"{level} hidden", 100, 2) for level in levels)
-    table = Table(columns, _rows(config, groups, measured, ERROR), [places, *about_seeds(groups)], _FACTS)
+    table = Table(columns, _rows(config, groups, measured, ERROR), [note, *about_seeds(groups)], _FACTS)
     results.table("table", table, "Top-1 error (%) by the occluded share of the image")
     if config.draws > 1:
         rows = [

@@ -11,11 +11,9 @@ from typing import Any
 from softaug_jax.checks import UsageError
 from softaug_jax.evaluate.networks import Group, Source
 from softaug_jax.paths import path_of
-from softaug_jax.report.table import Table
+from softaug_jax.report.table import Table, seed_notes
 from softaug_jax.run_files import write_json
 from softaug_jax.train.summary import provenance
-
-SEEDS = "n networks of a row differ only by seed; ± is the standard error of their mean."
 
 
 class Results:
@@ -75,12 +73,8 @@ class Results:
 
 def about_seeds(groups: Sequence[Group]) -> list[str]:
     """Sentences on what ± means, and on seeds that occur twice in a group; none where each has one network."""
-    notes = [SEEDS] if any(len(group.sources) > 1 for group in groups) else []
-    for group in groups:
-        seeds = [source.seed for source in group.sources]
-        if len(set(seeds)) < len(seeds):
-            notes.append(f"Some networks of {group.label} share a seed: its standard error is too small.")
-    return notes
+    rows = [(group.label, [source.seed for source in group.sources]) for group in groups]
+    return seed_notes("networks", rows)
 
 
 def _one(values: Sequence[Any]) -> Any:

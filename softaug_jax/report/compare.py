@@ -48,7 +48,7 @@ def _mean_difference(key: str, first: Sequence[Run], second: Sequence[Run]) -> F
 
 def _settings(first: Run, second: Run) -> str:
     a, b = first.settings, second.settings
-    differ = [name for name in [*a, *(b.keys() - a.keys())] if a.get(name) != b.get(name) and name != "name"]
+    differ = [name for name in a | b if a.get(name) != b.get(name) and name != "name"]
     shown = ", ".join(f"{name} ({a.get(name)} -> {b.get(name)})" for name in differ)
     return f"They differ in {shown}." if differ else "They differ in name only."
 

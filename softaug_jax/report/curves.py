@@ -10,13 +10,12 @@ import numpy as np
 
 from softaug_jax.report.runs import Run, group, legend
 from softaug_jax.report.statistics import Figure, mean_and_error
-from softaug_jax.report.style import GREY, color, drawing, legend_below, marker
+from softaug_jax.report.style import GREY, REFERENCE, color, drawing, legend_below, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TRAIN: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.0, "alpha": 0.75}
-DIAGONAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
 
 
@@ -47,16 +46,16 @@ def learning_curves(path: str | Path, runs: Sequence[Run]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    _need([run for run in runs if run.history], "has logged anything")
+    need([run for run in runs if run.history], "has logged anything")
     groups = group(runs)
     with drawing(path, 7.0, 3.2 + 0.16 * len(groups), ncols=2) as (figure, (errors, losses)):
         for number, members in enumerate(groups):
             test = {**TEST, "linewidth": 1.6 if len(members) == 1 else 1.1}
             for run in members:
-                _line(errors, run.rows("train"), "top1_error", 100, color=color(number), **TRAIN)
-                _line(errors, run.rows("test"), "top1_error", 100, color=color(number), **test)
-                _line(losses, run.rows("train"), "loss", 1, color=color(number), **TRAIN)
-                _line(losses, run.rows("test"), "nll", 1, color=color(number), **test)
+                draw_rows(errors, run.rows("train"), "top1_error", 100, color=color(number), **TRAIN)
+                draw_rows(errors, run.rows("test"), "top1_error", 100, color=color(number), **test)
+                draw_rows(losses, run.rows("train"), "loss", 1, color=color(number), **TRAIN)
+                draw_rows(losses, run.rows("test"), "nll", 1, color=color(number), **test)
         errors.set(xlabel="Epoch", ylabel="Top-1 error (%)", xlim=(0, None), ylim=(0, _top(errors)))
         losses.set(xlabel="Epoch", ylabel="Loss (nats)", xlim=(0, None), ylim=(0, _top(losses)))
         handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(legend(groups))]
@@ -76,7 +75,7 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
       ValueError: if no run has calibration bins.
     """
     groups = group([run for run in runs if run.bins() is not None])
-    _need(groups, "has calibration bins")
+    need(groups, "has calibration bins")
     lines = []
     for members, label in zip(groups, legend(groups), strict=True):
         ece, _ = mean_and_error([run.results["ece"] for run in members])
@@ -93,7 +92,7 @@ def reliability_diagram(path: str | Path, lines: Sequence[Binned]) -> None:
     """
     ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
     with drawing(path, 3.8, 4.65 + 0.16 * len(lines), **ratios) as (figure, (upper, lower)):
-        handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **DIAGONAL)
+        handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **REFERENCE)
         for number, line in enumerate(lines):
             handles.append(_reliability_line(upper, line.bins, number, line.label, len(lines) <= 3))
             _histogram(lower, line.bins[0], number, len(lines))
@@ -110,7 +109,7 @@ def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
       ValueError: if no run was tested under occlusion.
     """
     groups = group([run for run in runs if run.occlusion()])
-    _need(groups, "was tested under occlusion")
+    need(groups, "was tested under occlusion")
     lines = []
     for members, label in zip(groups, legend(groups), strict=True):
         shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
@@ -141,12 +140,14 @@ def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[Occluded]]) 
         legend_below(figure, [*handles, *keys], 1)
 
 
-def _need(something: Sequence[Any], what: str) -> None:
+def need(something: Sequence[Any], what: str) -> None:
+    """Raises ValueError, which says what no run did, if there is nothing."""
     if not something:
         raise ValueError(f"No run {what}.")
 
 
-def _line(axes: Axes, rows: Sequence[dict[str, Any]], name: str, scale: float, **style: Any) -> None:
+def draw_rows(axes: Axes, rows: Sequence[dict[str, Any]], name: str, scale: float, **style: Any) -> None:
+    """Draws a figure of a run's history against the epoch, times `scale`; one value alone as a dot."""
     rows = [row for row in rows if name in row]
     if len(rows) == 1:
         style = {**style, "marker": "o"}

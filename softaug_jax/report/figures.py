@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softaug_jax.report.style import GREY, color, drawing
+from softaug_jax.report.style import REFERENCE, color, drawing
 from softaug_jax.softening import confidence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def softening_curves(
@@ -40,7 +44,7 @@ def softening_curves(
                 linewidth=2.6 if is_chosen else 1.4,
                 label=f"$k$ = {k:g}" + (" (this run)" if is_chosen else ""),
             )
-        axes.axhline(p_min, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label=f"$p_{{min}}$ = {p_min:.3g}")
+        axes.axhline(p_min, label=f"$p_{{min}}$ = {p_min:.3g}", **REFERENCE)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Visibility $v$", ylabel="Confidence $p$")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.08))
 
@@ -60,25 +64,25 @@ def image_grid(path: str | Path, images: np.ndarray, captions: Sequence[str], *,
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) != len(captions) or not len(images):
         raise ValueError(f"images have shape {images.shape} and there are {len(captions)} captions; need [n, H, W, C].")
-    pixels = as_rgb(images)
-    columns = min(columns, len(pixels))
-    rows = -(-len(pixels) // columns)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     cell_height = (
-        1.35 * pixels.shape[1] / pixels.shape[2] + 0.12 + 0.13 * max(text.count("\n") + 1 for text in captions)
+        1.35 * images.shape[1] / images.shape[2] + 0.12 + 0.13 * max(text.count("\n") + 1 for text in captions)
     )
     with drawing(path, 1.45 * columns, cell_height * rows, nrows=rows, ncols=columns) as (figure, all_axes):
         figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
-        for axes in all_axes[len(pixels) :]:
+        for axes in all_axes[len(images) :]:
             axes.set_axis_off()
-        for axes, image, caption in zip(all_axes, pixels, captions, strict=False):
-            axes.imshow(image, interpolation="nearest")
-            axes.grid(False)
-            axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(caption, fontsize=7.5, labelpad=3)
-            axes.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.6)
+        for axes, image, caption in zip(all_axes, images, captions, strict=False):
+            show_image(axes, image, caption)
 
 
-def as_rgb(images: np.ndarray) -> np.ndarray:
-    """Images [..., C], C 1 or 3, of pixels in [0, 255], as uint8 [..., 3]; values outside are clipped."""
-    pixels = np.clip(np.rint(images.astype(np.float32)), 0, 255).astype(np.uint8)
-    return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+def show_image(axes: Axes, image: np.ndarray, caption: str = "", frame: str = "#BBBBBB", width: float = 0.6) -> None:
+    """Shows an image [H, W, C], C 1 or 3, pixels in [0, 255], in a frame of a colour and a width in points."""
+    pixels = np.clip(np.rint(image.astype(np.float32)), 0, 255).astype(np.uint8)
+    axes.imshow(np.repeat(pixels, 3 // pixels.shape[-1], axis=-1), interpolation="nearest")
+    axes.set_axis_on()
+    axes.grid(False)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(caption, fontsize=7.5, labelpad=3)
+    axes.spines[:].set(visible=True, color=frame, linewidth=width)

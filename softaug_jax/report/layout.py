@@ -25,6 +25,18 @@ def markdown(cells: Sequence[Sequence[str]], left: int) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in [escaped[0], rule, *escaped[1:]])
 
 
+def as_text(tables: Iterable[tuple[str, Sequence[Sequence[str]]]], left: int, notes: Iterable[str]) -> str:
+    """Tables in aligned columns, each below its title where it has one, and below them the notes, one a line."""
+    parts = [(f"{title}\n" if title else "") + aligned(cells, left) for title, cells in tables]
+    return "\n".join([*parts, *notes]) + "\n"
+
+
+def as_markdown(tables: Iterable[tuple[str, Sequence[Sequence[str]]]], left: int, notes: Iterable[str]) -> str:
+    """The same as Markdown tables, the notes as paragraphs."""
+    parts = [(f"{title}\n\n" if title else "") + markdown(cells, left) for title, cells in tables]
+    return "\n".join([*parts, *(f"{note}\n" for note in notes)])
+
+
 def as_csv(rows: Iterable[Sequence[object]]) -> str:
     """As CSV; None is an empty field."""
     out = io.StringIO()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softaug_jax.report.figures import as_rgb
+from softaug_jax.report.figures import show_image
 from softaug_jax.report.style import COLORS, drawing
 
 RIGHT, WRONG = COLORS[0], COLORS[1]  # blue and vermilion; the marks say it without colours
@@ -49,10 +49,7 @@ def occluded_examples(
         figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, rect=(0, 0, 1, 0.985))  # type: ignore[union-attr, call-arg]
         for number, axes in enumerate(all_axes):
             row, column = divmod(number, columns)
-            axes.imshow(as_rgb(images[row, column]), interpolation="nearest")
-            axes.grid(False)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.6)
+            show_image(axes, images[row, column])
             if row == 0:
                 axes.set_title(f"λ = {100 * shares[column]:.0f} %", fontsize=8.5, pad=4)
             if column == 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from softaug_jax.data.info import info
 from softaug_jax.report import reductions
 from softaug_jax.report.document import Notes, Part, Picture, Section
 from softaug_jax.report.figures import softening_curves
@@ -58,12 +57,9 @@ def softening(folder: Path, runs: Sequence[Run]) -> Section:
     """Figure 2, right: the curves of the paper's k and of the runs', for each p_min and p_max that the runs have."""
     ks: dict[tuple[float, float], set[float]] = {}
     for run in runs:
-        soften = None if run.is_self_supervised else run.config["soften"]
-        if soften is None or soften["mode"] == "none":
-            continue
-        p_min = 1 / info(run.config["dataset"]).num_classes if soften["p_min"] is None else soften["p_min"]
-        if p_min < soften["p_max"]:  # else it is label smoothing, the same whatever is visible
-            ks.setdefault((p_min, soften["p_max"]), set()).add(float(soften["k"]))
+        soften = run.softening
+        if soften and soften["p_min"] < soften["p_max"]:  # else it is label smoothing, the same whatever is visible
+            ks.setdefault((soften["p_min"], soften["p_max"]), set()).add(float(soften["k"]))
     parts: list[Part] = ["Confidence by visibility, p = p_max - (p_max - p_min) (1 - v)^k (Eq. 7)."]
     if not ks:
         parts.append("None of these runs softens by visibility: drawn for CIFAR-100, as in the paper.")

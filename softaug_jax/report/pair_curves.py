@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from softaug_jax.report.curves import draw_rows, need
 from softaug_jax.report.runs import Run, group, legend
-from softaug_jax.report.style import GREY, color, drawing, legend_below
+from softaug_jax.report.style import REFERENCE, color, drawing, legend_below
 from softaug_jax.softening import HYPOTHESES, pair_confidence
 
 EQUATIONS = {"sa1": "SA#1, Eq. 9", "sa2": "SA#2, Eq. 10"}
@@ -27,8 +28,7 @@ def self_supervised_curves(path: str | Path, runs: Sequence[Run]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    if not any(run.history for run in runs):
-        raise ValueError("No run has logged anything.")
+    need([run for run in runs if run.history], "has logged anything")
     groups = group(runs)
     panels = (
         ("test", "knn_top1_error", 100, "Nearest-neighbour top-1 error (%)"),
@@ -39,18 +39,15 @@ def self_supervised_curves(path: str | Path, runs: Sequence[Run]) -> None:
         for axes, (split, name, scale, label) in zip(all_axes, panels, strict=True):
             for number, members in enumerate(groups):
                 for run in members:
-                    rows = [row for row in run.rows(split) if name in row]
-                    dot = "o" if len(rows) == 1 else None
-                    values = [scale * row[name] for row in rows]
-                    axes.plot([row["epoch"] for row in rows], values, color=color(number), marker=dot)
+                    draw_rows(axes, run.rows(split), name, scale, color=color(number))
             axes.set(xlabel="Epoch", ylabel=label, xlim=(0, None))
             axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         all_axes[0].set_ylim(0, None)
         for dim in sorted({run.config["model"]["projection_dim"] for run in runs}):
-            all_axes[2].axhline(1 / sqrt(dim), color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+            all_axes[2].axhline(1 / sqrt(dim), **REFERENCE)
         all_axes[2].set_ylim(0, None)
         handles = [Line2D([], [], color=color(i), label=label) for i, label in enumerate(legend(groups))]
-        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="spread evenly"))
+        handles.append(Line2D([], [], label="spread evenly", **REFERENCE))
         legend_below(figure, handles, 1 if len(groups) > 2 else 2)
 
 

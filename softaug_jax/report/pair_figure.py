@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softaug_jax.report.figures import as_rgb
+from softaug_jax.report.figures import show_image
 from softaug_jax.report.style import color, drawing
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def pair_grid(
         for number in range(count):
             row, column = divmod(number, columns)
             source, *two = by_row[row, 4 * column : 4 * column + 3]
-            _show(source, sources[number], _caption(iou[number], None if weights is None else weights[number]))
+            show_image(source, sources[number], _caption(iou[number], None if weights is None else weights[number]))
             _outline(source, (boxes_a[number], boxes_b[number]))
             for which, axes in enumerate(two):
-                _show(axes, views[number, which], f"view {'ab'[which]}", frame=color(which))
+                show_image(axes, views[number, which], f"view {'ab'[which]}", frame=color(which), width=2.0)
 
 
 def _check(sources: np.ndarray, **arrays: np.ndarray | None) -> None:
@@ -81,15 +81,6 @@ def _check(sources: np.ndarray, **arrays: np.ndarray | None) -> None:
 
 def _caption(iou: float, weight: float | None) -> str:
     return f"IoU {iou:.2f}" + ("" if weight is None else f", weight {weight:.2f}")
-
-
-def _show(axes: Axes, image: np.ndarray, caption: str, frame: str = "#BBBBBB") -> None:
-    axes.set_axis_on()
-    axes.imshow(as_rgb(image), interpolation="nearest")
-    axes.grid(False)
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel(caption, fontsize=7.5, labelpad=3)
-    axes.spines[:].set(visible=True, color=frame, linewidth=0.6 if frame == "#BBBBBB" else 2.0)
 
 
 def _outline(axes: Axes, boxes: tuple[np.ndarray, np.ndarray]) -> None:

@@ -28,6 +28,8 @@ CSV_HEADER = (
 PAPER_ECE = "Paper ECE %"  # a last column where the paper has any
 NOTHING = (None, None)
 
+Trained = tuple[str, str]  # a data set, and a network on it
+
 
 class Line(NamedTuple):
     """A row: the paper's figure and ours, as fractions, and each one's change against the baseline's."""
@@ -84,13 +86,11 @@ class PaperTable(NamedTuple):
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        tables = [f"{title}\n{layout.aligned(cells, LEFT)}" for title, cells in self.tables()]
-        return "\n".join(tables) + "\n" + "\n".join(self.notes) + "\n"
+        return layout.as_text(self.tables(), LEFT, self.notes)
 
     def markdown(self) -> str:
         """As Markdown tables."""
-        tables = [f"{title}\n\n{layout.markdown(cells, LEFT)}" for title, cells in self.tables()]
-        return "\n".join(tables) + "".join(f"\n{note}\n" for note in self.notes)
+        return layout.as_markdown(self.tables(), LEFT, self.notes)
 
     def csv(self) -> str:
         """As CSV; errors and changes are fractions."""
@@ -136,23 +136,29 @@ def usual_epochs(cell: Cell) -> int:
     return cell.build().epochs if cell.config is not None else PAPER_EPOCHS
 
 
-def _blocks(cells: Sequence[Cell], placed: Placed, own: set[tuple[str, str]]) -> dict[int, list[Line]]:
+def _blocks(cells: Sequence[Cell], placed: Placed, own: set[Trained]) -> dict[int, list[Line]]:
+    groups: dict[Trained, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell[:2], []).append(cell)
+    blocks: dict[int, list[Line]] = {}
+    for group, in_blocks in _epochs_of(groups, placed, own).items():
+        for epochs in in_blocks:
+            blocks.setdefault(epochs, []).extend(_lines(groups[group], epochs, placed))
+    return dict(sorted(blocks.items()))
+
+
+def _epochs_of(groups: dict[Trained, list[Cell]], placed: Placed, own: set[Trained]) -> dict[Trained, set[int]]:
     """A network on a data set is in the blocks of the epochs it was run for. One of the table's that was not run at all
     is in the block of most epochs of the networks that are usually trained as long, or of the usual ones if none was.
     """
-    groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(cell[:2], []).append(cell)
-    epochs_of = {group: {epochs for epochs, cell in placed.runs if cell[:2] == group} for group in groups}
+    run_for = {group: {epochs for epochs, cell in placed.runs if cell[:2] == group} for group in groups}
     usual = {group: usual_epochs(members[0]) for group, members in groups.items()}
-    run_for: dict[int, set[int]] = {}  # by the usual epochs
+    found = dict(run_for)
     for group in own:
-        run_for.setdefault(usual[group], set()).update(epochs_of[group])
-    blocks: dict[int, list[Line]] = {}
-    for group, members in groups.items():
-        for epochs in epochs_of[group] or ({max(run_for[usual[group]], default=usual[group])} if group in own else ()):
-            blocks.setdefault(epochs, []).extend(_lines(members, epochs, placed))
-    return dict(sorted(blocks.items()))
+        if not run_for[group]:
+            alike = [epochs for other in own if usual[other] == usual[group] for epochs in run_for[other]]
+            found[group] = {max(alike, default=usual[group])}
+    return found
 
 
 def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
@@ -197,7 +203,7 @@ def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
 
 def _to_run(name: str, epochs: int, block: Sequence[Line]) -> list[str]:
     """What is not run, and the commands that run it: networks that lack the same methods share one."""
-    lacking: dict[tuple[str, str], list[str]] = {}
+    lacking: dict[Trained, list[str]] = {}
     rows = {line.cell.method: line.cell.slug for line in block}
     usual = {line.cell.dataset: usual_epochs(line.cell) for line in block}
     for line in block:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from softaug_jax.report.statistics import Figure
-from softaug_jax.report.style import GREY, color, drawing, marker
+from softaug_jax.report.style import REFERENCE, color, drawing, marker
 from softaug_jax.run_files import Tree
 
 # By line: its label, and the number of its colour and marker. Target and weight at k = 2 is one line in two panels.
@@ -85,14 +85,13 @@ def draw(path: Path, shown: Panels) -> None:
 
 def _lines(axes: Any, points: Sequence[Point], styles: dict[Any, tuple[str, int]]) -> None:
     """A line for each style that has points."""
-    axes.axhline(0, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="baseline")
+    axes.axhline(0, label="baseline", **REFERENCE)
     for name, (label, number) in styles.items():
         line = sorted((point.at, *point.reduction) for point in points if point.line == name)
         if line:
             at, mean, error = zip(*line, strict=True)
+            bars = [each or 0.0 for each in error] if any(each is not None for each in error) else None
             axes.errorbar(
-                *(at, mean),
-                yerr=[each or 0.0 for each in error] if any(each is not None for each in error) else None,
-                **{"color": color(number), "marker": marker(number), "capsize": 2, "elinewidth": 1, "label": label},
+                at, mean, yerr=bars, color=color(number), marker=marker(number), capsize=2, elinewidth=1, label=label
             )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from softaug_jax.data.info import info
 from softaug_jax.report import curves
 from softaug_jax.report.figures import softening_curves
 from softaug_jax.report.pair_curves import pair_weights, self_supervised_curves
@@ -38,12 +37,11 @@ def _softening(folder: Path, run: Run) -> Path | None:
         path = folder / "pair_weights.png"
         pair_weights(path, pairs["k"], pairs["p_min"], pairs["hypothesis"])
         return path
-    soften = run.config["soften"]
-    if soften["mode"] == "none":
+    soften = run.softening
+    if soften is None:
         return None
     path = folder / "softening_curves.png"
-    p_min = 1.0 / info(run.config["dataset"]).num_classes if soften["p_min"] is None else soften["p_min"]
-    softening_curves(path, p_min, p_max=soften["p_max"], chosen=soften["k"])
+    softening_curves(path, soften["p_min"], p_max=soften["p_max"], chosen=soften["k"])
     return path
 
 

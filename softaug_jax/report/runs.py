@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softaug_jax.checks import UsageError
+from softaug_jax.data.info import info
 from softaug_jax.paths import path_of
 from softaug_jax.run_files import Tree, read_history, read_json, settings
 
@@ -48,6 +49,16 @@ class Run(NamedTuple):
     def is_self_supervised(self) -> bool:
         """Whether it learnt from pairs of views, without labels."""
         return "pairs" in self.config
+
+    @property
+    def softening(self) -> Tree | None:
+        """The config's `soften`, with a number for p_min; None if the run has no labels or does not soften them."""
+        if self.is_self_supervised or self.config["soften"]["mode"] == "none":
+            return None
+        soften = dict(self.config["soften"])
+        if soften["p_min"] is None:
+            soften["p_min"] = 1 / info(self.config["dataset"]).num_classes
+        return soften
 
     @property
     def settings(self) -> Tree:

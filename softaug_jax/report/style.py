@@ -23,6 +23,7 @@ LETTER_INCHES, LINE_INCHES, HANDLE_LETTERS = 0.066, 0.14, 9
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
+REFERENCE: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}  # a line to compare with
 
 STYLE = {
     "font.size": 9,

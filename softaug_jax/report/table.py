@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from softaug_jax.report import layout
 from softaug_jax.report.compare import differences
@@ -47,11 +47,11 @@ class Table(NamedTuple):
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        return layout.aligned(self._cells(), len(self.facts) - 1) + "\n" + "\n".join(self.notes) + "\n"
+        return layout.as_text([("", self._cells())], len(self.facts) - 1, self.notes)
 
     def markdown(self) -> str:
         """As a Markdown table."""
-        return layout.markdown(self._cells(), len(self.facts) - 1) + "".join(f"\n{note}\n" for note in self.notes)
+        return layout.as_markdown([("", self._cells())], len(self.facts) - 1, self.notes)
 
     def csv(self) -> str:
         """As CSV: the summaries' own names and units (errors are fractions), a mean and a standard error a figure."""
@@ -111,9 +111,14 @@ def _shown(row: Row, column: Column) -> str:
 
 def about_seeds(groups: Sequence[Sequence[Run]]) -> str:
     """A sentence, begun with a space, on what ± means and on seeds that occur twice; empty if each has one run."""
-    about = ""
-    if any(len(members) > 1 for members in groups):
-        about = " n runs of a row differ only by seed; ± is the standard error of their mean."
-    if any(len({run.config["seed"] for run in members}) < len(members) for members in groups):
-        about += " Some runs of a row share a seed: its standard error is too small."
-    return about
+    seeds = [("a row", [run.config["seed"] for run in members]) for members in groups]
+    return "".join(f" {note}" for note in seed_notes("runs", seeds))
+
+
+def seed_notes(what: str, rows: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
+    """Sentences on what ± means and on seeds that occur twice, of what each row is called and the seeds it has."""
+    notes = []
+    if any(len(seeds) > 1 for _, seeds in rows):
+        notes.append(f"n {what} of a row differ only by seed; ± is the standard error of their mean.")
+    sharing = dict.fromkeys(name for name, seeds in rows if len(set(seeds)) < len(seeds))
+    return notes + [f"Some {what} of {name} share a seed: its standard error is too small." for name in sharing]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from softaug_jax import models
-from softaug_jax.checks import UsageError, check_choice, check_scalar
+from softaug_jax.checks import LARGEST_SEED, UsageError, check_choice, check_scalar
 from softaug_jax.data.info import INFO, training_images
 from softaug_jax.tasks import task_of
 from softaug_jax.train import optim
@@ -21,6 +21,7 @@ CHOICES: dict[str, Collection[str]] = {
     "optimizer.decayed": optim.DECAYED,
 }
 AT_LEAST: dict[str, float] = {
+    "seed": 0,
     "epochs": 1,
     "batch_size": 1,
     "eval_batch_size": 1,
@@ -34,7 +35,7 @@ AT_LEAST: dict[str, float] = {
     "optimizer.weight_decay": 0,
     "evals.num_bins": 1,
 }
-AT_MOST: dict[str, float] = {"optimizer.momentum": 1}
+AT_MOST: dict[str, float] = {"seed": LARGEST_SEED, "optimizer.momentum": 1}
 ABOVE: dict[str, float] = {"optimizer.learning_rate": 0}
 
 
@@ -42,8 +43,6 @@ def validate(config: Any, num_devices: int) -> None:
     """Raises UsageError at the first field that can't be used."""
     try:
         _validate(config, num_devices)
-    except UsageError:
-        raise
     except ValueError as error:  # from the shared checks
         raise UsageError(str(error)) from None
 

@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from softaug_jax.checks import UsageError
 from softaug_jax.evals import NearestNeighbors
+from softaug_jax.evals.features import Features, direction
 from softaug_jax.evals.knn import votes
 
 NUM_CLASSES = 5
@@ -21,6 +22,10 @@ def make(rng, num_train=150, num_test=60, width=6):
         values = (centres[labels] + rng.normal(size=(size, width))) * rng.uniform(0.1, 10, (size, 1))
         sets += [values.astype(np.float32), labels]
     return sets
+
+
+def bank_of(values, labels):
+    return Features(direction(jnp.asarray(values)), jnp.asarray(labels))
 
 
 def expected_votes(queries, bank, labels, k, temperature, num_classes=NUM_CLASSES):
@@ -58,7 +63,7 @@ def test_error_is_that_of_numpy_whatever_the_batches(rng, rows, feature_batches,
 @pytest.mark.parametrize("k", [1, 10, 150])
 def test_votes_are_those_of_numpy_and_of_scikit_learn(rng, k):
     bank, bank_labels, queries, _ = make(rng)
-    result = np.asarray(votes(queries, bank, bank_labels, num_classes=NUM_CLASSES, k=k, temperature=0.2))
+    result = np.asarray(votes(queries, bank_of(bank, bank_labels), num_classes=NUM_CLASSES, k=k, temperature=0.2))
     wanted = expected_votes(queries, bank, bank_labels, k, 0.2)
     shares = result / result.sum(1, keepdims=True)
     np.testing.assert_allclose(shares, wanted / wanted.sum(1, keepdims=True), atol=1e-5)
@@ -84,9 +89,10 @@ def test_the_length_of_features_says_nothing(rng, rows, feature_batches, state):
 
 
 def test_a_small_temperature_is_the_nearest_neighbour_and_finite(rng):
-    bank, bank_labels, queries, _ = make(rng)
-    nearest = votes(queries, bank, bank_labels, num_classes=NUM_CLASSES, k=1)
-    result = votes(queries, bank, bank_labels, num_classes=NUM_CLASSES, k=150, temperature=1e-5)
+    *train, queries, _ = make(rng)
+    bank = bank_of(*train)
+    nearest = votes(queries, bank, num_classes=NUM_CLASSES, k=1)
+    result = votes(queries, bank, num_classes=NUM_CLASSES, k=150, temperature=1e-5)
     assert np.isfinite(result).all()
     np.testing.assert_array_equal(result.argmax(1), nearest.argmax(1))
 
@@ -95,13 +101,14 @@ def test_ties_go_to_the_earlier_example_and_the_lower_class():
     bank = jnp.array([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
     labels = jnp.array([0, 3, 1, 1])
     right = jnp.array([[5.0, 0.0]])
-    count = lambda query, k: votes(query, bank, labels, num_classes=NUM_CLASSES, k=k)
+    count = lambda query, k: votes(query, bank_of(bank, labels), num_classes=NUM_CLASSES, k=k)
     np.testing.assert_allclose(count(right, 1), [[0, 0, 0, 1, 0]])
     np.testing.assert_allclose(count(right, 2), [[0, 1, 0, 1, 0]])
     assert count(right, 2).argmax() == 1
     # Of length zero: as near to each, so the first ones vote with equal weights. So does a neighbour of length zero.
     np.testing.assert_allclose(count(jnp.zeros((1, 2)), 3), [[1, 1, 0, 1, 0]])
-    np.testing.assert_allclose(votes(right, jnp.zeros((2, 2)), labels[:2], num_classes=4, k=2), [[1, 0, 0, 1]])
+    of_length_zero = bank_of(np.zeros((2, 2)), labels[:2])
+    np.testing.assert_allclose(votes(right, of_length_zero, num_classes=4, k=2), [[1, 0, 0, 1]])
 
 
 def test_more_neighbours_than_there_are(rng, rows, feature_batches):
@@ -120,7 +127,7 @@ def test_static_mistakes_are_named(rng, rows, kwargs, message):
     with pytest.raises(ValueError, match=message):
         evaluate(rows, [], [], **kwargs)
     with pytest.raises(ValueError, match=message):
-        votes(np.ones((2, 3)), np.ones((4, 3)), np.zeros(4, np.int32), num_classes=2, **{"k": 2, **kwargs})
+        votes(np.ones((2, 3)), bank_of(np.ones((4, 3)), np.zeros(4, np.int32)), num_classes=2, **{"k": 2, **kwargs})
 
 
 def test_nothing_to_classify_is_an_error(rng, rows, feature_batches):

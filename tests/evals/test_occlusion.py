@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from softaug_jax.evals import Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals import Occluded, Occlusion, occlude, square_corners, square_side
+from softaug_jax.evals.occlusion import noise
 
 
 def test_the_paper_s_sides():
@@ -19,7 +20,7 @@ def test_the_paper_s_sides():
 @pytest.mark.parametrize(("size", "side"), [((8, 8), 5), ((6, 11), 6), ((5, 7), 0), ((9, 4), 1)])
 def test_the_square_is_whole_and_inside_and_of_its_colour(rng, size, side):
     images = rng.integers(0, 200, (40, *size, 3), dtype=np.uint8)
-    corners = jax.jit(partial(square_corners, side=side, size=size))(np.arange(40), seed=3, draw=0)
+    corners = jax.jit(partial(square_corners, side=side, size=size))(np.arange(40), key=jax.random.key(3), draw=0)
     fill = np.array([201.5, 210.0, 255.0], np.float32)
     occluded = np.asarray(jax.jit(occlude, static_argnums=2)(images, corners, side, fill))
     assert occluded.dtype == np.float32
@@ -33,7 +34,7 @@ def test_the_square_is_whole_and_inside_and_of_its_colour(rng, size, side):
 
 
 def test_every_place_is_equally_likely():
-    corners = np.asarray(square_corners(np.arange(6000), seed=0, draw=0, side=5, size=(8, 9)))
+    corners = np.asarray(square_corners(np.arange(6000), key=jax.random.key(0), draw=0, side=5, size=(8, 9)))
     counts = np.zeros((4, 5))
     np.add.at(counts, tuple(corners.T), 1)
     chi_square = ((counts - 300) ** 2 / 300).sum()  # 19 degrees of freedom: mean 19, standard deviation 6.2
@@ -41,11 +42,29 @@ def test_every_place_is_equally_likely():
 
 
 def test_the_place_depends_on_the_example_alone():
-    draw = partial(square_corners, seed=1, draw=0, side=3, size=(32, 32))
+    draw = partial(square_corners, key=jax.random.key(1), draw=0, side=3, size=(32, 32))
     all_of_them = np.asarray(draw(np.arange(50)))
     np.testing.assert_array_equal(draw(np.array([7, 49, 7])), all_of_them[[7, 49, 7]])
-    for changed in ({"seed": 2}, {"draw": 1}, {"side": 4}):
+    for changed in ({"key": jax.random.key(2)}, {"draw": 1}, {"side": 4}):
         assert (np.asarray(draw(np.arange(50), **changed)) != all_of_them).any(1).mean() > 0.9
+
+
+def test_places_and_noise_of_a_seed_stay_what_they_are():
+    drawn = {"key": jax.random.key(2**31 - 1), "draw": 1, "side": 5}
+    corners = square_corners(np.arange(4), size=(32, 32), **drawn)
+    np.testing.assert_array_equal(corners, [[3, 7], [10, 3], [23, 0], [3, 20]])
+    of_two = noise(np.arange(2), shape=(2, 2, 1), **drawn)
+    np.testing.assert_array_equal(of_two.ravel(), [28, 129, 46, 216, 7, 50, 174, 92])
+
+
+@pytest.mark.parametrize("seed", [3_000_000_000, 2**40, -1])
+def test_every_seed_that_a_key_can_be_made_of_has_its_squares(seed):
+    batch = {"image": np.full((16, 8, 8, 1), 9, np.uint8), "index": np.arange(16, dtype=np.int32)}
+    shown = np.asarray(Occlusion(brightest, [], fill=0.0, seed=seed).occluded(batch, 0.4))
+    corners = square_corners(np.arange(16), key=jax.random.key(seed), draw=0, side=5, size=(8, 8))
+    np.testing.assert_array_equal(shown, occlude(batch["image"], corners, 5, 0.0))
+    (hidden,) = Occluded([batch], share=0.4, seed=seed, fill=0.0)
+    np.testing.assert_array_equal(hidden["image"], shown)
 
 
 def brightest(state, images):
@@ -83,7 +102,7 @@ def test_the_error_is_how_often_the_square_covers_the_pixel(one_bright_pixel):
     results = evaluate(images, labels, 64, shares=(0.0, 0.4, 1.0), fill=(0.0,), draws=2, seed=5)
     means = [name for name in results if "std" not in name]
     assert means == ["occlusion/top1_error@0%", "occlusion/top1_error@40%", "occlusion/top1_error@100%"]
-    corners = [square_corners(np.arange(200), seed=5, draw=draw, side=5, size=(8, 8)) for draw in (0, 1)]
+    corners = [square_corners(np.arange(200), key=jax.random.key(5), draw=draw, side=5, size=(8, 8)) for draw in (0, 1)]
     covered = np.mean([(np.asarray(c) == 0).all(1) for c in corners])
     assert 0 < covered < 0.2
     assert results["occlusion/top1_error@0%"] == 0
@@ -114,7 +133,7 @@ def test_static_mistakes_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         Occlusion(brightest, [], fill=0.0, **kwargs)
     with pytest.raises(ValueError, match="side = 9"):
-        square_corners(np.arange(2), seed=0, draw=0, side=9, size=(8, 8))
+        square_corners(np.arange(2), key=jax.random.key(0), draw=0, side=9, size=(8, 8))
 
 
 def test_the_spread_is_that_of_the_draws_errors(one_bright_pixel):
@@ -122,7 +141,7 @@ def test_the_spread_is_that_of_the_draws_errors(one_bright_pixel):
     results = evaluate(images, labels, 64, shares=(0.0, 0.4), fill=0.0, draws=4, seed=2)
     errors = []
     for draw in range(4):
-        corners = np.asarray(square_corners(np.arange(200), seed=2, draw=draw, side=5, size=(8, 8)))
+        corners = np.asarray(square_corners(np.arange(200), key=jax.random.key(2), draw=draw, side=5, size=(8, 8)))
         errors.append((corners == 0).all(1).mean())
     assert list(results) == [f"occlusion/top1_error{kind}@{share}" for share in ("0%", "40%") for kind in ("", "_std")]
     assert results["occlusion/top1_error@40%"] == pytest.approx(np.mean(errors))
@@ -135,7 +154,7 @@ def test_noise_is_uniform_and_independent_and_only_in_the_square():
     batch = {"image": images, "index": np.arange(64, dtype=np.int32)}
     occlusion = Occlusion(brightest, [], fill="noise", seed=1)
     shown = [np.asarray(occlusion.occluded(batch, 0.4, draw)) for draw in (0, 1)]
-    corners = np.asarray(square_corners(np.arange(64), seed=1, draw=0, side=10, size=(16, 16)))
+    corners = np.asarray(square_corners(np.arange(64), key=jax.random.key(1), draw=0, side=10, size=(16, 16)))
     for image, (y, x) in zip(shown[0], corners, strict=True):
         covered = np.zeros((16, 16), bool)
         covered[y : y + 10, x : x + 10] = True

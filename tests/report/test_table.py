@@ -44,6 +44,12 @@ def test_two_methods_one_seed_each(tmp_path):
     assert note.endswith("this one is within noise.")
 
 
+def test_settings_of_the_second_alone_are_in_its_order(tmp_path):
+    fields = {f"field_{letter}": number for number, letter in enumerate("qahzcm")}
+    note = comparison(runs_of(tmp_path, {}, {"changes": fields})).notes[-1]
+    assert ", ".join(f"{name} (None -> {value})" for name, value in fields.items()) in note
+
+
 def test_two_methods_three_seeds_each(tmp_path):
     hard = [{"seed": s, "top1_error": 0.05 + 0.001 * s} for s in range(3)]
     soft = [{"seed": s, "top1_error": 0.03 + 0.002 * s, "changes": SOFT} for s in range(3)]

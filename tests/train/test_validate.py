@@ -14,6 +14,8 @@ from tests.train.helpers import config
         ("soften__mode", "soft", "config.soften.mode = 'soft' is unknown. Choose from none, target"),
         ("augment__sigma", 0.0, "config.augment.sigma = 0.0 must be greater than 0"),
         ("soften__k", -1.0, "config.soften.k = -1.0 must be greater than 0"),
+        ("seed", -1, "config.seed = -1 must be at least 0"),
+        ("seed", 2**32, "config.seed = 4294967296 must be at most 4294967295"),
         ("epochs", 0, "config.epochs = 0 must be at least 1"),
         ("soften__p_min", 1.5, "config.soften.p_min = 1.5 must be at most 1"),
         ("soften__p_max", 0.05, "config.soften.p_max = 0.05 is below chance"),
@@ -49,6 +51,19 @@ def test_mixing_needs_an_even_number_of_images_on_a_device():
     with pytest.raises(UsageError, match=words):
         validate(config(arg="method=mixup", batch_size=24), num_devices=8)
     validate(config(batch_size=24), num_devices=8)
+
+
+def test_what_would_be_blank_or_can_not_be_cut_is_refused():
+    words = "cutout_px = 16 covers all of an image of 8 x 8 pixels, wherever its square lies. Use less than 16"
+    with pytest.raises(UsageError, match=words):
+        validate(config(arg="method=cutout", augment__cutout_px=16), num_devices=8)
+    files = dict(dataset="imagenette", data__loader="tfdata")
+    with pytest.raises(
+        UsageError, match="is image files, which the config doesn't say how to cut. Start from configs/"
+    ):
+        validate(config("cifar10_sa", "", augment__crop="soft_resized", **files), num_devices=8)
+    with pytest.raises(UsageError, match="pairs of views are cut from images in memory. Use cifar10, cifar100, digits"):
+        validate(config("simsiam", "dataset=imagenette", data__loader="tfdata"), num_devices=8)
 
 
 def test_every_shipped_config_is_valid():
