@@ -5,8 +5,8 @@ ResNet-18, 500 epochs: paper 20.80 ± 0.11 % top-1 error (n = 3); ours: not yet 
 pad_px: largest offset of the crop, in pixels; 16 is the paper's aggressive one.
 smoothing: the control, constant label smoothing.
 policy: none, randaugment, trivialaugment.
-method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2),
-  energy, sngp, duq, ddu.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, noise, online_label_smoothing, focal (and
+  gamma=2), energy, sngp, duq, ddu.
 """
 
 from ml_collections import ConfigDict

@@ -5,8 +5,8 @@ ResNet-18, 500 epochs: paper 18.31 ± 0.17 % top-1 error (n = 3); ours: not yet 
 mode: none, target (Eq. 4), weight (Eq. 5), target_and_weight (Eq. 6).
 smoothing: the control, constant label smoothing under the soft crop's distribution instead of softening.
 policy: none, randaugment, trivialaugment.
-method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2),
-  energy, sngp, duq, ddu.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, noise, online_label_smoothing, focal (and
+  gamma=2), energy, sngp, duq, ddu.
 """
 
 from ml_collections import ConfigDict

@@ -44,6 +44,7 @@ METHODS: dict[str, dict[str, str | float | tuple[str, ...]]] = {
     "cutout": {"augment.erase": "cutout"},
     "random_erasing": {"augment.erase": "random"},
     "soft_random_erasing": {"augment.erase": "soft_random"},
+    "noise": {},
     "online_label_smoothing": {"loss.online_smoothing": 0.5},
     "focal": {},
     # Of Table 3. The bounds are those of their papers for WRN-28-10 on CIFAR.
@@ -54,6 +55,7 @@ METHODS: dict[str, dict[str, str | float | tuple[str, ...]]] = {
 }
 # Fields that only a method's configs have, under the method's name.
 OWN_FIELDS: dict[str, dict[str, bool | float | int]] = {
+    "noise": {"sigma": 0.5},  # the largest share of noise in an image
     "sngp": {
         "num_features": 1024,  # random features of the Gaussian process
         "amplitude": 8.0,  # the prior's standard deviation
@@ -69,6 +71,11 @@ OWN_FIELDS: dict[str, dict[str, bool | float | int]] = {
         "gradient_penalty": 0.5,  # its weight; 0: none, and no second pass
     },
     "ddu": {"sensitive": True},  # leaky ReLU and pooled shortcuts, which only wide residual networks offer
+}
+# How methods that hide something soften, where the crop is hard: mode and k.
+SOFTENED: dict[str, tuple[str, float]] = {
+    "soft_random_erasing": ("target", 1.0),  # what arXiv:2507.16427 found to help
+    "noise": ("target_and_weight", 2.0),
 }
 
 
@@ -99,8 +106,6 @@ def base(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
             "occlusion_fill": "mean",
         }
     )
-    if arg.smoothing:
-        smooth_constantly(config, arg.smoothing)
     add_method(config, arg.method, arg.gamma)
     return config
 
@@ -166,7 +171,7 @@ def _augmentation(dataset: str, arg: SimpleNamespace) -> ConfigDict:
 
 
 def add_method(config: ConfigDict, method: str, gamma: float) -> None:
-    """Sets the fields of a comparison method (arXiv:2211.04625, Tables 1 and 3; random erasing; CutMix).
+    """Sets the fields of a comparison method (arXiv:2211.04625, Tables 1 and 3; random erasing; CutMix; noise).
 
     Raises:
       ValueError: if there is no such method, or `gamma` is given to one that has none.
@@ -182,36 +187,54 @@ def add_method(config: ConfigDict, method: str, gamma: float) -> None:
         config.loss.focal_gamma = gamma
 
 
-def soft_crop(config: ConfigDict, mode: str) -> None:
-    """Replaces the hard crop by the paper's soft crop: sigma 0.3, k 2, p_min chance."""
+def hard_crop_targets(config: ConfigDict, arg: SimpleNamespace) -> None:
+    """Hard targets, unless arg.smoothing makes them constantly soft, or the method by what it hides."""
+    if arg.smoothing:
+        smooth_constantly(config, arg.smoothing)
+    elif arg.method in SOFTENED:
+        config.soften.mode, config.soften.k = SOFTENED[arg.method]
+
+
+def soft_crop(config: ConfigDict, arg: SimpleNamespace) -> None:
+    """Replaces the hard crop by the paper's soft crop: sigma 0.3, k 2, p_min chance; arg.smoothing is the control.
+
+    Raises:
+      ValueError: if both arg.mode and arg.smoothing say how to soften.
+    """
     config.augment.crop = "soft"
     config.augment.fill = "mean"
     # The authors' code trains its last 20 of 500 epochs uncropped; the paper does not say so.
     config.augment.uncropped_final_epochs = config.get_ref("epochs") // 25
-    config.soften.mode = mode
+    config.soften.mode = arg.mode
+    if arg.smoothing:
+        if arg.mode in ("target", "weight"):
+            raise ValueError(
+                f"config arguments 'mode={arg.mode}' and 'smoothing={arg.smoothing:g}' exclude each other: softening "
+                "is by visibility, or constant. Leave one out."
+            )
+        smooth_constantly(config, arg.smoothing)
 
 
 def smooth_constantly(config: ConfigDict, smoothing: float) -> None:
     """The control: every target has confidence 1 - smoothing, whatever is visible (p_min = p_max in Eq. 7)."""
+    if not 0 < smoothing < 1:
+        raise ValueError(f"config argument 'smoothing={smoothing:g}' must be between 0 and 1.")
     config.soften.mode = "target"
     config.soften.p_min = config.soften.p_max = 1.0 - smoothing
 
 
 def baseline(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
-    """Hard crop and hard targets; with arg.smoothing, constant label smoothing; with soft erasing, targets by it."""
+    """Hard crop and hard targets; with arg.smoothing, constant label smoothing; with a soft method, targets by it."""
     config = base(name, dataset, arg)
     config.augment.pad_px = arg.pad_px
-    if config.augment.erase == "soft_random" and not arg.smoothing:
-        config.soften.mode, config.soften.k = "target", 1.0  # what arXiv:2507.16427 found to help
+    hard_crop_targets(config, arg)
     return config
 
 
 def soft(name: str, dataset: str, arg: SimpleNamespace) -> ConfigDict:
     """Soft crop with softened targets and weights; with arg.smoothing, constantly smoothed targets instead."""
     config = base(name, dataset, arg)
-    soft_crop(config, arg.mode)
-    if arg.smoothing:
-        smooth_constantly(config, arg.smoothing)
+    soft_crop(config, arg)
     return config
 
 
@@ -220,6 +243,7 @@ def digits_recipe(config: ConfigDict) -> ConfigDict:
     config.batch_size = 64
     config.eval_batch_size = 360
     config.augment.flip = False
+    config.augment.cutout_px = 4  # half of the edge, as on CIFAR-10
     return config
 
 

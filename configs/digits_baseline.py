@@ -5,8 +5,8 @@ Real 8x8 images that come with scikit-learn; a minute on a CPU. Not in the paper
 pad_px: largest offset of the crop, in pixels.
 smoothing: the control, constant label smoothing.
 policy: none, randaugment, trivialaugment.
-method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2),
-  energy, sngp, duq, ddu.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, noise, online_label_smoothing, focal (and
+  gamma=2), energy, sngp, duq, ddu.
 """
 
 from ml_collections import ConfigDict

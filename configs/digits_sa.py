@@ -5,8 +5,8 @@ Real 8x8 images that come with scikit-learn; a minute on a CPU. Not in the paper
 mode: none, target (Eq. 4), weight (Eq. 5), target_and_weight (Eq. 6).
 smoothing: the control, constant label smoothing under the soft crop's distribution instead of softening.
 policy: none, randaugment, trivialaugment.
-method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, online_label_smoothing, focal (and gamma=2),
-  energy, sngp, duq, ddu.
+method: none, mixup, cutmix, cutout, random_erasing, soft_random_erasing, noise, online_label_smoothing, focal (and
+  gamma=2), energy, sngp, duq, ddu.
 """
 
 from ml_collections import ConfigDict

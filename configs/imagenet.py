@@ -44,15 +44,15 @@ def config_of(name: str, arg: SimpleNamespace) -> ConfigDict:
 
 
 def baseline(name: str, arg: SimpleNamespace) -> ConfigDict:
-    """Hard targets; with arg.smoothing, constant label smoothing."""
-    return config_of(name, arg)
+    """Hard targets; with arg.smoothing, constant label smoothing; with a soft method, targets by it."""
+    config = config_of(name, arg)
+    common.hard_crop_targets(config, arg)
+    return config
 
 
 def soft(name: str, arg: SimpleNamespace) -> ConfigDict:
     """Soft crop and resize with softened targets and weights; with arg.smoothing, constantly smoothed targets."""
     config = config_of(name, arg)
-    common.soft_crop(config, arg.mode)
+    common.soft_crop(config, arg)
     config.augment.crop = "soft_resized"
-    if arg.smoothing:
-        common.smooth_constantly(config, arg.smoothing)
     return config

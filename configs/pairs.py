@@ -22,7 +22,16 @@ ARGUMENTS: dict[str, float | int | str] = dict(
 
 
 def config_of(name: str, method: str, arg: SimpleNamespace) -> ConfigDict:
-    """Training of a siamese network by `method`, and its tests: nearest neighbours, and a linear probe at the end."""
+    """Training of a siamese network by `method`, and its tests: nearest neighbours, and a linear probe at the end.
+
+    Raises:
+      ValueError: if arg.k or arg.p_min are given to pairs of equal weights.
+    """
+    for name in ("k", "p_min"):
+        if arg.hypothesis == "none" and (value := getattr(arg, name)) != ARGUMENTS[name]:
+            raise ValueError(
+                f"config argument '{name}={value:g}' is of the pairs' weights: it needs hypothesis=sa1 or sa2."
+            )
     config = ConfigDict()
     common.add_run(config, name, arg.dataset, arg)
     config.batch_size = 512  # global, over all devices and processes

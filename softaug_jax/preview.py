@@ -33,7 +33,7 @@ def write_preview(path: Path, parts: Any, feed: Any, key: jax.Array) -> None:
 
 def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
     """Draws the batch's first images, each with v, the label's target p and the weight w."""
-    batch = {name: values[:NUM_IMAGES] for name, values in batch.items()}
+    batch = _first(NUM_IMAGES, batch, parts.chain, key)
     seen = parts.chain.augment(batch, key)
     labels = batch["label"]
     softened = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
@@ -46,14 +46,20 @@ def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array
     figures.image_grid(path, _pixels(seen.images, parts.info), captions)
 
 
+def _first(count: int, batch: Mapping[str, Any], chain: Any, key: jax.Array) -> dict[str, Any]:
+    """The batch's first examples with their draws, which are made for the whole batch, as in training."""
+    images = batch["image"]
+    batch = {**batch, **chain.sample(key, images.shape[0], images.shape[1:3], given=batch)}
+    return {name: jax.tree.map(lambda values: values[:count], values) for name, values in batch.items()}
+
+
 def draw_pairs(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
     """Draws the batch's first images with the boxes of their two views, the views, the boxes' IoU and the weight."""
-    batch = {name: values[:NUM_PAIRS] for name, values in batch.items()}
+    batch = _first(NUM_PAIRS, batch, parts.chain, key)
     images = batch["image"]
-    draws = parts.chain.sample(key, images.shape[0], images.shape[1:3], given=batch)
     seen = parts.chain.augment(batch, key)
     weights = parts.objective.soften(batch["label"], seen.visibility, seen.share, ()).weights
-    boxes = np.asarray(draws["crop_a"]), np.asarray(draws["crop_b"])
+    boxes = np.asarray(batch["crop_a"]), np.asarray(batch["crop_b"])
     views = _pixels(seen.images, parts.info)
     pair_figure.pair_grid(path, np.asarray(images), *boxes, views, np.asarray(seen.visibility), np.asarray(weights))
 

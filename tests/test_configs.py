@@ -56,7 +56,7 @@ def test_every_policy_and_method_takes_a_step_that_counts_its_error(name, varian
     assert int(new.step) == 1
     assert np.isfinite(sums.totals["loss"]) and sums.totals["loss"] > 0
     assert 0 <= sums.totals["top1_error"] <= sums.examples == 8
-    soft = name == "digits_sa" or variant == "method=soft_random_erasing"
+    soft = name == "digits_sa" or variant in ("method=soft_random_erasing", "method=noise")
     assert (sums.totals["visibility"] < 8) == soft
 
 
@@ -134,16 +134,46 @@ def test_methods_set_what_their_papers_say():
     of = lambda name, arg: config(name, arg)
     assert of("cifar10_baseline", "method=cutout").augment.cutout_px == 16
     assert of("cifar100_sa", "method=cutout").augment.cutout_px == 8
+    assert of("digits_sa", "method=cutout").augment.cutout_px == 4  # of 8
     assert of("cifar100_baseline", "method=mixup").augment.mix_alpha == 1.0
     assert of("cifar100_baseline", "method=online_label_smoothing").loss.online_smoothing == 0.5
     assert of("cifar100_baseline", "method=focal,gamma=5").loss.focal_gamma == 5.0
-    alone, with_crop = (
-        of("cifar10_baseline", "method=soft_random_erasing"),
-        of("cifar10_sa", "method=soft_random_erasing"),
-    )
-    assert (alone.soften.mode, alone.soften.k) == ("target", 1.0)
-    assert (with_crop.soften.mode, with_crop.soften.k) == ("target_and_weight", 2.0)
     assert of("cifar10_baseline", "method=random_erasing").soften.mode == "none"
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits", "imagenet"])
+@pytest.mark.parametrize(
+    ("method", "mode", "k"), [("soft_random_erasing", "target", 1.0), ("noise", "target_and_weight", 2.0)]
+)
+def test_a_method_that_hides_something_softens_where_the_crop_is_hard(dataset, method, mode, k):
+    alone, with_crop = (config(f"{dataset}_{crop}", f"method={method}").soften for crop in ("baseline", "sa"))
+    assert (alone.mode, alone.k) == (mode, k)
+    assert (with_crop.mode, with_crop.k) == ("target_and_weight", 2.0)
+    smoothed = config(f"{dataset}_baseline", f"method={method},smoothing=0.1").soften
+    assert (smoothed.mode, smoothed.p_min, smoothed.p_max) == ("target", 0.9, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("name", "arg", "words"),
+    [
+        ("cifar10_sa", "mode=weight,smoothing=0.1", "'mode=weight' and 'smoothing=0.1' exclude each other"),
+        ("imagenet_sa", "mode=target,smoothing=0.1", "'mode=target' and 'smoothing=0.1' exclude each other"),
+        ("digits_baseline", "smoothing=1.2", "'smoothing=1.2' must be between 0 and 1"),
+        ("cifar10_sa", "smoothing=-0.1", "'smoothing=-0.1' must be between 0 and 1"),
+        ("simsiam", "k=2", "'k=2' is of the pairs' weights: it needs hypothesis=sa1 or sa2"),
+        ("barlow_twins", "p_min=0.5", "'p_min=0.5' is of the pairs' weights: it needs hypothesis=sa1 or sa2"),
+    ],
+)
+def test_arguments_that_would_do_nothing_are_refused(name, arg, words):
+    with pytest.raises(ValueError, match=words):
+        config(name, arg)
+
+
+def test_any_crop_may_be_off_in_the_last_epochs():
+    for name in ("digits_baseline", "digits_sa"):
+        chosen = config(name, "epochs=10", augment__uncropped_final_epochs=4)
+        (crop,) = (member for member in setup.build(chosen).chain.members if member.name == "crop")
+        assert crop.until_step == setup.build(chosen).schedule.step_of_epoch(6)
 
 
 def test_arguments_are_read_in_the_type_of_their_default():

@@ -8,7 +8,7 @@ from softaug_jax import preview
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.data.info import info
-from softaug_jax.train import state
+from softaug_jax.train import setup, state
 from tests.train.helpers import config
 
 CAPTION = re.compile(r"(\d)\nv ([\d.]+)  p ([\d.]+)  w ([\d.]+)")
@@ -44,13 +44,23 @@ def test_preview_is_the_batch_that_training_sees(tmp_path):
     np.testing.assert_array_equal(jax.random.key_data(built.key), key)
 
 
+def test_the_first_images_are_drawn_as_in_the_whole_batch(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(preview.figures, "image_grid", lambda path, images, captions: drawn.update(images=images))
+    parts = setup.build(config("digits_sa", "policy=trivialaugment"))
+    known, key = sources.load("digits", "train"), jax.random.key(1)
+    batch = {"image": known.images[:64], "label": known.labels[:64]}
+    preview.draw_images(tmp_path, parts, batch, key)
+    about = info("digits")
+    seen = np.asarray(parts.chain.augment(batch, key).images)[:32]
+    np.testing.assert_allclose(drawn["images"], 255 * (seen * about.std + about.mean), atol=0.01)
+
+
 def test_a_file_that_cannot_be_written_is_an_error_that_names_it():
     with pytest.raises(UsageError, match=r"/dev/null/grid.png can't be written"):
         preview.main(config("digits_sa", ""), "/dev/null/grid.png")
 
 
 def _tiny():
-    from softaug_jax.train import setup
-
     parts = setup.build(config("digits_sa", ""))
     return parts.model, parts.optimizer, parts.objective.initial_memory

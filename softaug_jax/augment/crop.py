@@ -9,15 +9,15 @@ import jax.numpy as jnp
 
 from softaug_jax import crops
 from softaug_jax.augment.transform import fully_visible, image_size
+from softaug_jax.checks import check_scalar
 
 
 class SoftCrop(NamedTuple):
     """Shifts the image by a normal offset; the less is left, the softer the target."""
 
     sigma: float = 0.3  # standard deviation of the offset, as a fraction of the longer edge
-    fill: tuple[float, ...] = (
-        0.0,
-    )  # what it uncovers, per channel or one for all; 0 after normalisation is the mean colour
+    # What it uncovers, per channel or one for all; 0 after normalisation is the mean colour.
+    fill: tuple[float, ...] = (0.0,)
     rounding: str = "truncate"
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
@@ -35,7 +35,8 @@ class HardCrop(NamedTuple):
     fill: tuple[float, ...] = (0.0,)
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Offsets (ty, tx), int32 [B, 2], uniform in [-pad_px, pad_px]."""
+        """Offsets (ty, tx), int32 [B, 2], uniform in [-pad_px, pad_px]; ValueError if pad_px is negative."""
+        check_scalar("pad_px", self.pad_px, at_least=0)
         return jax.random.randint(key, (batch, 2), -self.pad_px, self.pad_px + 1)
 
     def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:

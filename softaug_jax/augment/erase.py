@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import boxes
 from softaug_jax.augment.transform import fully_visible, image_size
+from softaug_jax.checks import check_scalar
 
 
 class Cutout(NamedTuple):
@@ -21,7 +22,8 @@ class Cutout(NamedTuple):
     fill: float = 0.0  # after normalisation, the mean colour
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Boxes (y0, x0, y1, x1), int32 [B, 4]."""
+        """Boxes (y0, x0, y1, x1), int32 [B, 4]; ValueError if the length is negative."""
+        check_scalar("length_px", self.length_px, at_least=0)
         centers = jax.random.randint(key, (batch, 2), 0, jnp.array(size)[None])
         return boxes.around(centers, jnp.full((1, 2), self.length_px), size)
 
@@ -46,7 +48,15 @@ class RandomErasing(NamedTuple):
     fill: float = 0.0
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Boxes (y0, x0, y1, x1), int32 [B, 4]; an image that is left alone has an empty one."""
+        """Boxes (y0, x0, y1, x1), int32 [B, 4]; an image that is left alone has an empty one.
+
+        Raises:
+          ValueError: if the probability or a share is not in [0, 1], or the largest aspect is below 1.
+        """
+        check_scalar("probability", self.probability, at_least=0, at_most=1)
+        check_scalar("area[0]", self.area[0], above=0, at_most=self.area[1])
+        check_scalar("area[1]", self.area[1], at_most=1)
+        check_scalar("max_aspect", self.max_aspect, at_least=1)
         erase_key, area_key, aspect_key, place_key = jax.random.split(key, 4)
         height, width = size
         area_px = height * width * jax.random.uniform(area_key, (batch,), minval=self.area[0], maxval=self.area[1])

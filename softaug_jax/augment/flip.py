@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from softaug_jax.augment.transform import fully_visible
+from softaug_jax.checks import check_scalar
 
 
 class Flip(NamedTuple):
@@ -16,7 +17,8 @@ class Flip(NamedTuple):
     probability: float = 0.5
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Which images to flip, bool [B]."""
+        """Which images to flip, bool [B]; ValueError if the probability is not in [0, 1]."""
+        check_scalar("probability", self.probability, at_least=0, at_most=1)
         return jax.random.bernoulli(key, self.probability, (batch,))
 
     def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:

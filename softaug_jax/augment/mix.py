@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import boxes
 from softaug_jax.augment.transform import Draws, image_size
+from softaug_jax.checks import check_scalar
 
 
 class Mix(Protocol):
@@ -34,7 +35,8 @@ class Mixup(NamedTuple):
     alpha: float = 1.0
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """The partner's share, float32 [B]."""
+        """The partner's share, float32 [B]; ValueError unless alpha is positive."""
+        check_scalar("alpha", self.alpha, above=0)
         return jnp.broadcast_to(jax.random.beta(key, self.alpha, self.alpha), (batch,))
 
     def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -49,7 +51,13 @@ class CutMix(NamedTuple):
     probability: float = 0.5  # of a batch; the authors' on CIFAR
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Boxes (y0, x0, y1, x1), int32 [B, 4], one and the same for the batch."""
+        """Boxes (y0, x0, y1, x1), int32 [B, 4], one and the same for the batch.
+
+        Raises:
+          ValueError: unless alpha is positive and the probability in [0, 1].
+        """
+        check_scalar("alpha", self.alpha, above=0)
+        check_scalar("probability", self.probability, at_least=0, at_most=1)
         mix_key, share_key, center_key = jax.random.split(key, 3)
         side = jnp.sqrt(1.0 - jax.random.beta(share_key, self.alpha, self.alpha))
         sides = (side * jnp.array(size)).astype(jnp.int32)[None]
@@ -63,7 +71,7 @@ class CutMix(NamedTuple):
 
 
 def partner(values: jax.Array) -> jax.Array:
-    """The values [B, ...] of each example's partner: neighbours change places."""
+    """The values [B, ...] of each example's partner: neighbours change places; ValueError if the batch is odd."""
     if values.shape[0] % 2:
         raise ValueError(f"A batch of {values.shape[0]} can't be mixed in pairs: it must be even.")
     pairs = values.reshape(values.shape[0] // 2, 2, *values.shape[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,26 @@ HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images 
 WINDOWS = ("random_resized", "soft_resized")  # cut by the host
 
 
+def _image_size(config: Any) -> tuple[int, int]:
+    """(H, W) of what the network sees, in pixels."""
+    about = INFO[config.dataset]
+    return (config.data.size_px,) * 2 if about.encoded else about.image_size
+
+
 def _check(config: Any, num_devices: int) -> None:
     if config.soften.p_min is not None:
         check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
     elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
         raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
+    if "noise" in config:
+        check_scalar("config.noise.sigma", config.noise.sigma, above=0, at_most=1)
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
     _check_window(config)
+    if config.augment.erase == "cutout" and config.augment.cutout_px >= 2 * min(size := _image_size(config)):
+        raise UsageError(
+            f"config.augment.cutout_px = {config.augment.cutout_px} covers all of an image of {size[0]} x {size[1]} "
+            f"pixels, wherever its square lies. Use less than {2 * min(size)}."
+        )
     for share in config.evals.occlusion_shares:
         check_scalar("config.evals.occlusion_shares", share, at_least=0, at_most=1)
     if config.augment.mix != "none" and config.batch_size % (2 * num_devices):
@@ -55,8 +69,18 @@ def _check_window(config: Any) -> None:
             f"{', '.join(WINDOWS)} or none."
         )
     if encoded:
+        if "size_px" not in config.data:
+            raise UsageError(
+                f"config.dataset = {config.dataset!r} is image files, which the config doesn't say how to cut. Start "
+                f"from configs/imagenet_sa.py or configs/imagenet_baseline.py, with dataset={config.dataset}."
+            )
         check_scalar("config.data.size_px", config.data.size_px, at_least=1, at_most=config.data.resize_px)
         check_scalar("config.data.threads", config.data.threads, at_least=0)
+    if crop == "soft_resized" and config.augment.fill != "mean":
+        raise UsageError(
+            f"config.augment.fill = {config.augment.fill!r}: a window that the host cuts shows the mean colour outside "
+            "of the image. Use mean."
+        )
     if crop == "random_resized":
         smallest, largest = config.augment.scale_min, config.augment.scale_max
         check_scalar("config.augment.scale_min", smallest, above=0, at_most=largest)
@@ -108,7 +132,7 @@ def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
 
 
 def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
-    """Flip, policy, normalise, crop, erase, mix: the authors' order. What is uncovered is exactly the fill."""
+    """Flip, policy, normalise, crop, erase, noise, mix: the authors' order. What is uncovered is exactly the fill."""
     a = config.augment
     members = [
         Member("flip", augment.Flip()) if a.flip else None,
@@ -116,6 +140,7 @@ def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
         Member("normalize", augment.Normalize(about.mean, about.std)),
         _crop(config, about, schedule),
         _erase(a),
+        Member("noise", augment.AdditiveNoise(config.noise.sigma)) if "noise" in config else None,
     ]
     mixes = {
         "none": None,
@@ -134,17 +159,18 @@ def _policy(a: Any) -> Member | None:
 def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
     a = config.augment
     fill = {"mean": (0.0,), "black": tuple(-m / s for m, s in zip(about.mean, about.std, strict=True))}[a.fill]
-    if a.crop == "hard":
-        return Member("crop", augment.HardCrop(a.pad_px, fill))
-    if a.crop == "random_resized":
-        return Member("crop", augment.HardWindow((a.scale_min, a.scale_max)))
-    # Not in the paper: the authors' code trains the last epochs uncropped.
-    last = schedule.step_of_epoch(config.epochs - a.uncropped_final_epochs)
-    crops: dict[str, augment.Transform] = {
-        "soft": augment.SoftCrop(a.sigma, fill, a.rounding),
-        "soft_resized": augment.SoftWindow(a.sigma),
+    crops: dict[str, Callable[[], augment.Transform]] = {
+        "soft": lambda: augment.SoftCrop(a.sigma, fill, a.rounding),
+        "hard": lambda: augment.HardCrop(a.pad_px, fill),
+        "soft_resized": lambda: augment.SoftWindow(a.sigma),
+        "random_resized": lambda: augment.HardWindow((a.scale_min, a.scale_max)),
     }
-    return Member("crop", crops[a.crop], until_step=last) if a.crop in crops else None
+    if a.crop == "none":
+        return None
+    # Not in the paper: the authors' code trains the last epochs uncropped.
+    cropped_epochs = config.epochs - a.uncropped_final_epochs
+    last = schedule.step_of_epoch(cropped_epochs) if a.uncropped_final_epochs else None
+    return Member("crop", crops[a.crop](), until_step=last)
 
 
 def _erase(a: Any) -> Member | None:
@@ -169,6 +195,7 @@ def describe(config: Any) -> str:
         crops[a.crop],
         policies.get(a.policy),
         erasing.get(a.erase),
+        f"noise {config.noise.sigma:g}" if "noise" in config else None,
         {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
         targets,
         "online label smoothing" if config.loss.online_smoothing else None,

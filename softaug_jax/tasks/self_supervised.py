@@ -10,7 +10,7 @@ import jax
 
 from softaug_jax import preview
 from softaug_jax.augment import Chain, ColorJitter, Flip, Grayscale, Member, Normalize, Pair, ResizedCrop
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.data.info import INFO, DatasetInfo, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import LinearProbe, NearestNeighbors
@@ -24,6 +24,11 @@ COLLAPSED = 0.1  # of the outputs' standard deviation when they are spread evenl
 
 
 def _check(config: Any, num_devices: int) -> None:
+    if INFO[config.dataset].encoded:
+        raise UsageError(
+            f"config.dataset = {config.dataset!r} is image files, and pairs of views are cut from images in memory. "
+            f"Use {', '.join(name for name, about in INFO.items() if not about.encoded)}."
+        )
     check_scalar("config.views.scale_min", config.views.scale_min, at_most=config.views.scale_max)
     num_train = training_images(INFO[config.dataset], config.data.images_per_class)
     check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)

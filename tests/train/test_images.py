@@ -85,6 +85,7 @@ def test_rate_and_warm_up_follow_batch_and_epochs():
         ("imagenet_sa", "data__loader", "device", "config.data.loader = 'device' holds all images in device memory"),
         ("imagenet_sa", "data__images_per_class", 5, "images_per_class = 5 is for sets that are held in memory"),
         ("imagenet_sa", "augment__crop", "soft", "config.augment.crop = 'soft' moves images of one size"),
+        ("imagenet_sa", "augment__fill", "black", "fill = 'black': a window that the host cuts shows the mean colour"),
         ("imagenet_sa", "data__resize_px", 200, "config.data.size_px = 224 must be at most 200"),
         ("imagenet_baseline", "augment__scale_min", 2.0, "config.augment.scale_min = 2.0 must be at most 1"),
         ("imagenet_baseline", "data__threads", -1, "config.data.threads = -1 must be at least 0"),
