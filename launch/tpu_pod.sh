@@ -5,8 +5,8 @@
 #   launch/tpu_pod.sh all --name=sa --zone=us-central2-b --type=v4-8 -- \
 #       --config=configs/cifar100_sa.py --config.data.dir=gs://MY_BUCKET/data --workdir=gs://MY_BUCKET/sa
 #
-# Steps: create, install, run, delete; all of them ("all"); or resume, which runs until the training is finished and
-# makes the slice anew when it was preempted. What follows -- goes to main.py on every host.
+# Steps: create, install, run, delete; all of them ("all"), if the training comes to its end; or resume, which runs until
+# it does and makes the slice anew when it was preempted. What follows -- goes to main.py on every host.
 #   --version=V   runtime image: tpu-ubuntu2204-base by default, v2-alpha-tpuv5-lite for v5e, v2-alpha-tpuv6e for v6e
 #   --spot        a cheaper slice that can be preempted
 #   --data=gs://BUCKET/DIR  copied into the memory of every host, as /dev/shm/data: for sets of image files
@@ -68,12 +68,7 @@ run() {
 
 # A preempted run ends well, too, once it has saved.
 finished() {
-  if [[ $workdir == gs://* ]]; then
-    execute gcloud storage ls "$workdir/summary.json"
-  else
-    execute gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=0 \
-      --command="cd softaug && test -e $(quoted "$workdir/summary.json")"
-  fi
+  execute gcloud storage ls "$workdir/summary.json"
 }
 
 delete() {
@@ -122,16 +117,22 @@ for word in "$@"; do
   [[ $word != --workdir=* ]] || workdir=${word#--workdir=}
 done
 [[ -z $data || $data == gs://?* ]] || fail "--data=$data must be in a bucket, as in --data=gs://BUCKET/imagenet."
+[[ $tries =~ ^[1-9][0-9]*$ ]] || fail "--tries=$tries must be a whole number, at least 1."
 [[ -n $name ]] || fail "name the slice, as in --name=sa."
 [[ -n $zone ]] || fail "name its zone, as in --zone=us-central2-b."
 case $step in all | create | resume) [[ -n $type ]] || fail "name its type, as in --type=v4-8." ;; esac
 case $step in all | run | resume) [[ -n $workdir ]] || fail "give main.py's options after --, with a --workdir." ;; esac
+case $step in all | resume)
+  [[ $workdir == gs://?* ]] || fail "--workdir=$workdir would be deleted with the slice. Use a bucket, as in --workdir=gs://MY_BUCKET/sa."
+  ;;
+esac
 
 cd "$(dirname "$0")/.."
 if [[ $step == all ]]; then
   create
   install
   run
+  finished || fail "the training stopped before its end, and $name still runs. Go on with resume, or delete it."
   delete
 else
   "$step"

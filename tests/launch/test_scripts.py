@@ -51,9 +51,19 @@ def test_tpu_commands_are_those_that_were_reviewed(step):
     assert done.stdout == (Path(__file__).parent / f"tpu_pod_{step}.txt").read_text()
 
 
-def test_a_workdir_on_the_host_is_looked_for_there():
-    done = run("tpu_pod.sh", "resume", *SLICE, "--type=v4-8", "--dry_run", *TRAIN[:-1], "--workdir=runs/sa")
-    assert "--worker=0 '--command=cd softaug && test -e runs/sa/summary.json'" in done.stdout
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_slice_is_deleted_only_when_the_training_is_finished(tmp_path, is_finished):
+    finds = 0 if is_finished else 1
+    for name in ("gcloud", "git"):
+        said = f'echo "$*" >> {tmp_path}/said'
+        answer = f'case "$*" in *describe*) echo ACTIVE ;; "storage ls"*) exit {finds} ;; esac'
+        (tmp_path / name).write_text(f"#!/bin/sh\n{said}\n{answer}\n")
+        (tmp_path / name).chmod(0o755)
+    done = run("tpu_pod.sh", "all", *SLICE, "--type=v4-8", *TRAIN, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    said = (tmp_path / "said").read_text()
+    assert "main.py" in said and ("queued-resources delete" in said) == is_finished
+    assert done.returncode == (0 if is_finished else 2)
+    assert is_finished or "stopped before its end, and sa still runs. Go on with resume, or delete it." in done.stderr
 
 
 def test_options_reach_the_host_as_they_were_given():
@@ -71,6 +81,8 @@ def test_options_reach_the_host_as_they_were_given():
         (["delete", "--name=n"], "--zone="),
         (["all", *SLICE, *TRAIN], "--type=v4-8"),
         (["run", *SLICE], "--workdir"),
+        (["all", *SLICE, "--type=t", *TRAIN[:-1], "--workdir=runs/sa"], "--workdir=runs/sa would be deleted with the"),
+        (["resume", *SLICE, "--type=t", "--tries=x", *TRAIN], "--tries=x must be a whole number"),
         (["create", *SLICE, "--type=v4-8", "--data=data"], "--data=gs://BUCKET/imagenet"),
         (["run", *SLICE, "--config=x"], "--config=x is not understood"),
     ],
