@@ -70,7 +70,7 @@ def parts(data_dir: str, scratch: str, toy: bool) -> dict[str, Part]:
 def run(part: Part, out: Path, seconds: float, environment: dict[str, str]) -> str:
     """Runs a part for at most so long; returns what went wrong, or an empty string.
 
-    When its time is up, the process and those that it started are ended.
+    When its time is up, or this program is interrupted, the process and those that it started are ended.
     """
     out.unlink(missing_ok=True)  # an earlier session's
     command = machine.python(f"benchmarks.{part.module}", *part.words, f"--json={out}")
@@ -81,9 +81,11 @@ def run(part: Part, out: Path, seconds: float, environment: dict[str, str]) -> s
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             return f"took more than {seconds:.0f} s"
+        finally:
+            if process.poll() is None:  # its time is up, or this program is ended
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         output.seek(0)
         return "" if code == 0 else f"exit code {code}: {output.read().strip()[-600:]}"
 
@@ -134,4 +136,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and so ends the part that runs
     sys.exit(main())

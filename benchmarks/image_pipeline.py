@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
-import json
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_core import BATCH, provenance, use_one_core
+from benchmarks.one_core import BATCH, provenance, record_on_one_core
 from benchmarks.rounds import measure, ratios
 
 SIZE_PX = 224
@@ -159,9 +158,10 @@ if __name__ == "__main__":
     parser.add_argument("--json", default="", help="where to write the record")
     options = parser.parse_args()
     options.dataset = options.folder or "made"
-    core = use_one_core()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(options.folder) if options.folder else make_files(Path(scratch) / "set", options.images)
-        record = main(options, folder, core)
-    if options.json:
-        Path(options.json).write_text(json.dumps(record, indent=2) + "\n")
+
+    def measured(core: int) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(options.folder) if options.folder else make_files(Path(scratch) / "set", options.images)
+            return main(options, folder, core)
+
+    record_on_one_core(measured, options.json)

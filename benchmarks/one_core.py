@@ -28,9 +28,22 @@ def run_on_one_core(doc: str | None, main: Callable[[argparse.Namespace, int], d
     parser.add_argument("--seconds", type=float, default=2.0, help="of each, each round")
     parser.add_argument("--json", default="", help="where to write the record")
     options = parser.parse_args()
-    record = main(options, use_one_core())
-    if options.json:
-        Path(options.json).write_text(json.dumps(record, indent=2) + "\n")
+    record_on_one_core(lambda core: main(options, core), options.json)
+
+
+def record_on_one_core(measured: Callable[[int], dict[str, Any]], path: str) -> None:
+    """Pins the process, calls measured(core) and writes the record, if `path` is not empty."""
+    core = use_one_core()
+    from softaug_jax.commands import as_command  # after the process is pinned: it imports jax
+
+    @as_command
+    def command(_: list[str]) -> int:
+        record = measured(core)
+        if path:
+            Path(path).write_text(json.dumps(record, indent=2) + "\n")
+        return 0
+
+    sys.exit(command())
 
 
 def use_one_core() -> int:

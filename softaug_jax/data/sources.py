@@ -165,7 +165,7 @@ def _load_tfds(facts: DatasetInfo, split: str, directory: Path, download: bool) 
             raise UsageError(
                 f"{facts.name} is not prepared: neither {directory / facts.name}.npz nor {builder.data_path} is there. "
                 f"Get the archive from {facts.url}, then: {prepare_command(facts.name, directory)} "
-                "(or set config.data.download=True to let TensorFlow Datasets download it)"
+                "(or have main.py download it by TensorFlow Datasets, with --config.data.download=True)"
             )
         _download(builder, facts, directory)
     try:
