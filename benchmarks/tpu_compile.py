@@ -46,7 +46,8 @@ def devices_of(where: Slice) -> list[Any]:
         described = topologies.get_topology_desc(where.topology, platform="tpu", **where.chip.kwargs)
     except (RuntimeError, ValueError) as error:
         raise UsageError(
-            f'--topology={where.topology}: no compiler for it ({error}). Install one: pip install "jax[tpu]".'
+            f"--topology={where.topology}: no compiler for it ({error}). make test-tpu makes an environment that has "
+            'one: run .venv-tpu/bin/python -m benchmarks.tpu_compile. Or pip install "jax[tpu]" into another.'
         ) from None
     return list(described.devices)
 

@@ -6,6 +6,7 @@ python -m benchmarks.tpu_table --missing   a command for each record there is no
 
 from __future__ import annotations
 
+import shlex
 import sys
 from itertools import product
 from pathlib import Path
@@ -38,10 +39,15 @@ def path_of(topology: str, model: str, augmentation: str) -> Path:
 
 
 def command(topology: str, model: str, augmentation: str) -> str:
-    """What makes the record."""
+    """What makes the record, in the environment of this program."""
     config = f"configs/{MODELS[model]}.py:model={model}{POLICIES[augmentation]}"
-    out = path_of(topology, model, augmentation)
-    return f"python -m benchmarks.tpu_compile --topology={topology} --config={config} --per_chip=128 --out={out}"
+    words = (
+        f"--topology={topology}",
+        f"--config={config}",
+        "--per_chip=128",
+        f"--out={path_of(topology, model, augmentation)}",
+    )
+    return shlex.join([sys.executable, "-m", "benchmarks.tpu_compile", *words])
 
 
 def row(name: str, model: str, augmentation: str, record: dict[str, Any]) -> str:

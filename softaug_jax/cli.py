@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ from ml_collections import ConfigDict, config_flags
 
 from softaug_jax.checks import UsageError
 
-NO_CONFIG = "--config is missing. Name a file, for example --config=configs/digits_sa.py."
+EXAMPLE = "Name a file, for example --config=configs/digits_sa.py."
+NO_CONFIG = f"--config is missing. {EXAMPLE}"
 
 
 def run_with_config(
@@ -76,18 +78,38 @@ def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:
         rest = values(argv)
         if values["config"].value is not None:
             values["config"].value.to_dict()  # raises OSError if the file could not be read
-    except (AttributeError, KeyError) as error:  # ml_collections names the field, and the one that may be meant
-        what = str(error.args[0]).replace("\\n", " ").replace("\\", "").strip("'")
-        raise UsageError("unknown field in --config: " + what) from None
+    except (AttributeError, KeyError) as error:
+        raise UsageError(_unknown_field(error, argv)) from None
     except OSError as error:
+        missing = re.search(r"No such file or directory: '(.+)'", str(error))
+        if missing:
+            raise UsageError(f"--config={missing[1]}: there is no such file. {EXAMPLE}") from None
         raise UsageError(f"--config can't be read: {_origin(error)}.") from None
     except SyntaxError as error:
         raise UsageError(f"--config can't be read: {error}.") from None
     except (flags.Error, ValueError, TypeError) as error:
+        if "as a ConfigDict" in str(error):
+            option = str(error).removeprefix("flag ").partition(": ")[0]
+            raise UsageError(f"{option} would set many fields. Set one, as in --config.augment.sigma=0.2.") from None
         wrapped = "Error whilst parsing config file" in str(error)
         raise UsageError(str(_origin(error) if wrapped else error)) from None
     if len(rest) > 1:
         raise UsageError(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
+
+
+def _unknown_field(error: AttributeError | KeyError, argv: Sequence[str]) -> str:
+    """ml_collections names the field, and the one that may be meant; here the option that has it is named, too."""
+    what: Any = error
+    while isinstance(what, (AttributeError, KeyError)):
+        what = what.args[0]
+    if "get_config" in what:
+        return f"--config names no config: its file has no get_config(). {EXAMPLE}"
+    named = re.match(r"'(\w+)'", what)
+    if named is None:
+        return f"--config: {what}."
+    options = [word for word in argv if word.startswith("--config.") and named[1] in re.split(r"[.=]", word)]
+    hint = what[named.end() :].strip()
+    return f"{options[0] if options else '--config'}: the config has no field {named[0]}. {hint}"
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -156,3 +156,12 @@ def test_the_input_pipelines_ratios_are_those_of_its_record():
     assert re.search(rf"^\| ours, host only .* \| {host} as many", RESULTS, re.M)
     assert re.search(rf"^\| ours, with the device's .* \| {equal_work} \|", RESULTS, re.M)
     assert f"our input pipeline gives {equal_work} as many images" in README
+
+
+def test_the_snippets_names_exist():
+    (code,) = re.findall(r"```\n(from softaug_jax import models\n.*?)```", README, re.S)
+    imports, calls = code.split("\n\n")
+    scope: dict = {}
+    exec(imports, scope)
+    for name in re.findall(r"(?:models|weights)\.\w+(?=\()", calls):
+        assert callable(eval(name, scope))

@@ -211,6 +211,8 @@ def test_a_run_of_other_epochs_is_not_taken_for_finished(checkout, capsys):
         (["table1", "--", "--workdir=x"], "'--workdir=x' after -- can't be set: --out is the sweep's."),
         (["table1", "--runner=slurm"], "needs sbatch, which is not on PATH"),
         (["table1", "--sbatch=--gres=gpu:1"], "is for --runner=slurm"),
+        (["table2", "--model=resnet9"], "can be trained here: config.model.name = 'resnet9' is unknown. Choose from"),
+        ([*TWO, "--", "--config.augment.sigmma=3"], "--config.augment.sigmma=3: the config has no field 'sigmma'"),
         (["table1", "--runner=slurm", "--sbatch='--gres"], "can't be read as options: no closing quotation"),
         ([], "required: table"),
     ],
@@ -236,3 +238,10 @@ def test_it_starts_without_what_trains():
     code = "import sys, softaug_jax.sweep; print(sorted({'flax', 'optax', 'orbax', 'tensorflow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_network_does_not_offer_is_left_out(checkout, capsys):
+    assert sweep.main(["table3", "--dataset=cifar10", "--model=resnet8", "--seeds=1", "--dry_run"]) == 0
+    out, err = capsys.readouterr()
+    assert "method=sngp" in out and "method=ddu" not in out
+    assert "resnet8 has no leaky activations and pooled shortcuts" in err

@@ -109,14 +109,8 @@ def builder(
     """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
-    if sensitive and name not in SENSITIVE:
-        raise UsageError(
-            f"{name} has no leaky activations and pooled shortcuts. Choose from {', '.join(SENSITIVE)}, or set "
-            "--config.ddu.sensitive=False for DDU without them."
-        )
-    offered = {"sensitive": True} if sensitive else {}
-    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype), **offered)
-    arguments.update(stem_argument(name, stem))
+    arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype))
+    arguments.update(stem_argument(name, stem), **sensitive_argument(name, sensitive))
     return lambda rngs: MODELS[name](**arguments, rngs=rngs)
 
 
@@ -156,6 +150,16 @@ def functional(
         return (features_call or predict_call)(nnx.merge(eval_graph, params, stats), images)
 
     return Model(init, train, predict, features)
+
+
+def sensitive_argument(name: str, sensitive: bool) -> dict[str, bool]:
+    """What the network's constructor is told, or nothing; UsageError if the network does not offer it."""
+    if sensitive and name not in SENSITIVE:
+        raise UsageError(
+            f"{name} has no leaky activations and pooled shortcuts. Choose from {', '.join(SENSITIVE)}, or set "
+            "--config.ddu.sensitive=False for DDU without them."
+        )
+    return {"sensitive": True} if sensitive else {}
 
 
 def stem_argument(name: str, stem: str) -> dict[str, str]:

@@ -78,6 +78,8 @@ def check(config: Any) -> None:
             f"config.model.head = {head!r} needs the fields of config.{head}. Start from a config with method={head}, "
             f"as in --config=configs/cifar10_sa.py:method={head}."
         )
+    if "ddu" in config:
+        models.sensitive_argument(config.model.name, config.ddu.sensitive)
     if head == "sngp":
         _check_fields("sngp", config.sngp, _SNGP)
     if head == "duq":
