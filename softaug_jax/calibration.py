@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from softaug_jax.checks import check_count, check_scalar
-from softaug_jax.metrics import check_scores, float_mask, right_closed_bins
+from softaug_jax.metrics import check_scores, right_closed_bins, which_count
 from softaug_jax.numerics import as_float
 
 TEMPERATURES = (0.01, 100.0)  # between which one is looked for
@@ -47,7 +47,7 @@ def classwise_calibration_error(
     check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
     check_scores("probabilities", probabilities, labels)
-    counted = float_mask(mask, labels) > 0
+    counted = which_count(mask, labels)
 
     def gap(name: jax.Array, confidence: jax.Array) -> jax.Array:
         excess = jnp.where(counted, (labels == name).astype(jnp.float32) - confidence, 0.0)
@@ -79,7 +79,7 @@ def adaptive_calibration_error(
     check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
     check_scores("probabilities", probabilities, labels)
-    counted = float_mask(mask, labels) > 0
+    counted = which_count(mask, labels)
     confidence = jnp.where(counted, jnp.max(probabilities, -1), jnp.inf)  # what does not count is sorted to the end
     order = jnp.argsort(confidence)
     confidence, counted = confidence[order], counted[order]
@@ -130,14 +130,14 @@ def fit_temperature(
     check_scalar("bounds[1]", largest, above=smallest)
     logits, labels = as_float(logits), jnp.asarray(labels)
     check_scores("logits", logits, labels)
-    weights = float_mask(mask, labels)
+    counted = which_count(mask, labels)
     logits = logits - jnp.max(logits, -1, keepdims=True)
     true = jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
 
     def slope(log_temperature: jax.Array) -> jax.Array:
         p = jax.nn.softmax(logits * jnp.exp(-log_temperature))
         mean = jnp.sum(jnp.where(p == 0, 0.0, p * logits), -1)  # 0 times a logit of -inf is 0
-        return jnp.sum(jnp.where(weights > 0, mean - true, 0.0))
+        return jnp.sum(jnp.where(counted, mean - true, 0.0))
 
     def halve(_: int, interval: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = interval
@@ -147,7 +147,7 @@ def fit_temperature(
 
     interval = jnp.float32(log(smallest)), jnp.float32(log(largest))
     low, high = jax.lax.fori_loop(0, HALVINGS, halve, interval)
-    has_slope = jnp.any((weights > 0) & (jnp.min(logits, -1) < 0))
+    has_slope = jnp.any(counted & (jnp.min(logits, -1) < 0))
     return jnp.clip(jnp.where(has_slope, jnp.exp((low + high) / 2), 1.0), np.float32(smallest), np.float32(largest))
 
 

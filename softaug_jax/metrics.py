@@ -51,13 +51,13 @@ def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | 
     """
     logits, labels = as_float(logits), jnp.asarray(labels)
     check_scores("logits", logits, labels)
-    weights = float_mask(mask, labels)
+    counted = which_count(mask, labels)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     wrong = (jnp.argmax(logits, -1) != labels).astype(jnp.float32)
     brier = jnp.sum((jax.nn.softmax(logits) - one_hot) ** 2, -1)
     nll = soft_cross_entropy(logits, one_hot)
-    total = lambda values: jnp.sum(jnp.where(weights > 0, values, 0.0))
-    return ClassificationSums(total(wrong), total(nll), total(brier), jnp.sum(weights))
+    total = lambda values: jnp.sum(jnp.where(counted, values, 0.0))
+    return ClassificationSums(total(wrong), total(nll), total(brier), jnp.sum(counted, dtype=jnp.float32))
 
 
 def calibration_bins(
@@ -82,11 +82,11 @@ def calibration_bins(
     check_count("num_bins", num_bins, at_least=1)
     probabilities, labels = as_float(probabilities), jnp.asarray(labels)
     check_scores("probabilities", probabilities, labels)
-    weights = float_mask(mask, labels)
+    counted = which_count(mask, labels)
     confidence = jnp.max(probabilities, -1)
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
-    member = jax.nn.one_hot(right_closed_bins(confidence, num_bins), num_bins) * weights[..., None]
-    total = lambda values: jnp.sum(jnp.where(member > 0, values[..., None], 0.0), range(member.ndim - 1))
+    member = jax.nn.one_hot(right_closed_bins(confidence, num_bins), num_bins, dtype=bool) & counted[..., None]
+    total = lambda values: jnp.sum(jnp.where(member, values[..., None], 0.0), range(member.ndim - 1))
     return CalibrationBins(total(jnp.ones_like(confidence)), total(confidence), total(correct))
 
 
@@ -149,11 +149,11 @@ def check_scores(name: str, scores: jax.Array, labels: jax.Array) -> None:
         raise ValueError(f"{name} have shape {scores.shape}, labels {labels.shape}: they must be [B, N] and [B].")
 
 
-def float_mask(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
-    """Which examples count as float32 0 or 1, of the labels' shape; ValueError if the mask has another."""
+def which_count(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
+    """Which examples count, bool, of the labels' shape; ValueError if the mask has another."""
     if mask is None:
-        return jnp.ones(labels.shape, jnp.float32)
+        return jnp.ones(labels.shape, bool)
     mask = jnp.asarray(mask)
     if mask.shape != labels.shape:
         raise ValueError(f"mask has shape {mask.shape}, labels {labels.shape}: they must be equal.")
-    return (mask > 0).astype(jnp.float32)
+    return mask > 0

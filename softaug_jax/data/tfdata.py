@@ -36,7 +36,6 @@ def train_batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
-    shuffle_rounds: int = SHUFFLE_ROUNDS,
     num_threads: int = STEPS_AT_ONCE,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields this process's part of the training batches, without end, from `start_step` on.
@@ -54,7 +53,6 @@ def train_batches(
       start_step: the first step to yield.
       process_index: which part, in [0, process_count).
       process_count: how many processes share each batch.
-      shuffle_rounds: of the cipher that permutes the examples.
       num_threads: at most so many batches are made at once, 1 to use one core.
 
     Yields:
@@ -74,7 +72,7 @@ def train_batches(
 
     def batch_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(begin, begin + part, dtype=tf.int64)
-        indices = example_indices(tf, positions, len(arrays.labels), seed, shuffle_rounds)
+        indices = example_indices(tf, positions, len(arrays.labels), seed)
         batch = {"image": tf.gather(images, indices), "label": tf.gather(labels, indices)}
         for name, transform in drawn:
             # Drawn for the global batch and sliced, so that the draws are the same for any number of processes.
@@ -119,7 +117,7 @@ def _options(tf: Any, num_threads: int) -> Any:
     return options
 
 
-def example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int = SHUFFLE_ROUNDS) -> Any:
+def example_indices(tf: Any, positions: Any, count: int, seed: int) -> Any:
     """Which examples are at these positions of the training stream, int64 [b]."""
     # The operation takes the low 31 bits of each of its three seeds, so the run's is hashed into two of them. Seeds
     # of two elements are not enough: the shuffle of (seed, epoch) is close to that of (seed, epoch + 1).
@@ -129,7 +127,7 @@ def example_indices(tf: Any, positions: Any, count: int, seed: int, rounds: int 
         index=positions % count,
         seed=tf.stack([first, positions // count, last], axis=-1),
         max_index=tf.constant(count - 1, tf.int64),
-        rounds=rounds,
+        rounds=SHUFFLE_ROUNDS,
     )
 
 

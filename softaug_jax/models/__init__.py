@@ -47,7 +47,7 @@ class Model(NamedTuple):
     init: Callable[[jax.Array], tuple[Any, Any]]
     train: Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, Any]]
     predict: Callable[[Any, Any, jax.Array], jax.Array]
-    features: Callable[[Any, Any, jax.Array], jax.Array] | None = None
+    features: Callable[[Any, Any, jax.Array], jax.Array]
 
 
 Change = Callable[[Any, Any], Any]  # a network as built, and where its keys come from -> the network, changed

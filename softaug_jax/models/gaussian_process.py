@@ -15,14 +15,14 @@ EPSILON = 1e-6  # of the variance in the input's normalisation
 
 
 class Options(NamedTuple):
-    """What a GaussianProcess is made of; the defaults are the authors' for CIFAR unless said otherwise."""
+    """What a GaussianProcess is made of; the configs' values are the authors' for CIFAR unless said otherwise."""
 
-    num_features: int = 1024  # D, random features
-    amplitude: float = 8.0  # s, the prior's standard deviation; their code has sqrt(D / 2)
-    length_scale: float = 2.0  # of the kernel, in root mean squares of a normalised feature
-    ridge: float = 1.0  # prior precision
-    momentum: float = 0.999  # of the precision matrix's moving average: the paper's; their CIFAR code sums an epoch
-    mean_field: float = pi / 8  # lambda of the mean-field logits; their CIFAR code has up to 25
+    num_features: int  # D, random features
+    amplitude: float  # s, the prior's standard deviation; their code has sqrt(D / 2)
+    length_scale: float  # of the kernel, in root mean squares of a normalised feature
+    ridge: float  # prior precision
+    momentum: float  # of the precision matrix's moving average: the paper's; their CIFAR code sums an epoch
+    mean_field: float  # lambda of the mean-field logits; their CIFAR code has up to 25
 
 
 class GaussianProcess(nnx.Module):

@@ -17,6 +17,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.train import checksums, orbax_noise
 from softaug_jax.train.state import TrainState
 
+KEPT = 3
 CLOSE_TRIES = 5  # each may raise another error of the same failure, before it has freed all
 NEEDED = ("state/_METADATA", "state/manifest.ocdbt", "extra/metadata")  # without which Orbax's errors are riddles
 
@@ -28,7 +29,7 @@ class Checkpoints:
     damaged is told on stderr, and the newest intact one is restored.
     """
 
-    def __init__(self, workdir: Path, keep: int = 3, read_only: bool = False):
+    def __init__(self, workdir: Path, read_only: bool = False):
         """Opens or makes `workdir`/checkpoints; with `read_only` nothing in it is ever changed.
 
         Raises:
@@ -39,7 +40,7 @@ class Checkpoints:
         self._read_only = read_only
         self._under_way: int | None = None  # the step that is being saved
         self._problems: list[str] = []
-        self._options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=not read_only, read_only=read_only)
+        self._options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=not read_only, read_only=read_only)
         self._tidy()
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=self._options)
@@ -194,7 +195,7 @@ def _names(first: str) -> Any:
         number += 1
 
 
-def _reason(error: BaseException, folder: Path, limit: int = 160) -> str:
+def _reason(error: BaseException, folder: Path) -> str:
     """The error's first cause on one line, with paths from `folder`."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -204,4 +205,4 @@ def _reason(error: BaseException, folder: Path, limit: int = 160) -> str:
         return f"{array[1]} can't be read"
     if re.match("[A-Z_]+: Error ", text):
         text = re.split(r" \[(?:tensorstore_spec|source)", text)[0].rsplit(": ", 1)[-1]
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 160 else text[:157] + "..."

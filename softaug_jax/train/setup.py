@@ -63,13 +63,5 @@ def assemble(config: Any, about: DatasetInfo, schedule: Schedule, recipe: Recipe
         step,
         initial_state,
         predict,
-        _features(model),
+        lambda state, images: model.features(state.params, state.batch_stats, images),
     )
-
-
-def _features(model: Model) -> StatePredict:
-    def features(state: TrainState, images: jax.Array) -> jax.Array:
-        assert model.features is not None  # every model of softaug_jax.models has them
-        return model.features(state.params, state.batch_stats, images)
-
-    return features

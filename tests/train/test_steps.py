@@ -26,7 +26,8 @@ def network_of_noise() -> Model:
         return logits, {"key": jax.random.key_data(key)}
 
     init = lambda key: ({"scale": jnp.ones(())}, {"key": jnp.zeros(2, jnp.uint32)})
-    return Model(init, train, lambda params, stats, images: jnp.zeros((images.shape[0], 10)))
+    zeros = lambda params, stats, images: jnp.zeros((images.shape[0], 10))
+    return Model(init, train, predict=zeros, features=zeros)
 
 
 def test_the_networks_key_is_of_the_step_and_of_no_draw():
@@ -62,7 +63,7 @@ def test_a_gradient_that_is_not_finite_makes_the_next_step_bad_though_its_loss_i
     """The logits are sqrt(scale) of the images: at 0 the loss is log(10), and the gradient infinite."""
     train = lambda params, stats, images, key: (jnp.sqrt(params["scale"]) * images.mean((1, 2)), stats)
     init = lambda key: ({"scale": jnp.zeros((1, 10))}, {})
-    model, optimizer = Model(init, train, lambda params, stats, images: images), optax.sgd(0.1)
+    model, optimizer = Model(init, train, *[lambda params, stats, images: images] * 2), optax.sgd(0.1)
     step = jax.jit(steps.train_step(model, Chain(()), OBJECTIVE, optimizer))
     batch = {"image": jnp.full((4, 8, 8, 1), 255, jnp.uint8), "label": jnp.arange(4)}
     current = state.create(model, optimizer, OBJECTIVE.initial_memory, 3)._replace(step=jnp.int32(7))
