@@ -132,15 +132,15 @@ def table(record: dict[str, Any]) -> str:
         + f" of {total / 1e6:.2f} million",
         "augmentation  "
         + ", ".join(f"{name} {count / total:.2%}" for name, count in record["augmentation_cycles"].items()),
-        *(
-            [f"gathers       {slices} slices, at {record['assumed']['gather_cycles']:g} cycles each"]
-            if (slices := record.get("gathered_slices"))
-            else []
-        ),
-        *([f"kernels       {record['kernels']:g}, of which no cycles are known"] if record.get("kernels") else []),
-        f"predicted     {record['compute_ms']:.2f} ms + collectives {record['collectives_ms']:.2f} ms a step: "
-        f"{record['images_per_second_per_chip']:,.0f} images/s a chip, {record['share_of_peak']:.0%} of its peak rate",
     ]
+    if slices := record.get("gathered_slices"):
+        lines.append(f"gathers       {slices} slices, at {record['assumed']['gather_cycles']:g} cycles each")
+    if kernels := record.get("kernels"):
+        lines.append(f"kernels       {kernels:g}, of which no cycles are known")
+    lines.append(
+        f"predicted     {record['compute_ms']:.2f} ms + collectives {record['collectives_ms']:.2f} ms a step: "
+        f"{record['images_per_second_per_chip']:,.0f} images/s a chip, {record['share_of_peak']:.0%} of its peak rate"
+    )
     return "\n".join(lines)
 
 

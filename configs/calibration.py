@@ -16,9 +16,6 @@ def get_config(arg: str = "") -> ConfigDict:
     """Returns the config; `arg` is "key=value,..." from the command line."""
     args = common.parse_arg(arg, **common.TEST_ARGUMENTS, ensemble=True)
     config = common.test("calibration", args)
-    config.num_bins = (
-        10,
-        15,
-    )  # the paper has 10, much of what it compares with 15; reliability is drawn with the first
+    config.num_bins = (10, 15)  # the paper has 10, much of what it compares with 15; figures have the first
     config.ensemble = args.ensemble
     return config

@@ -114,10 +114,10 @@ def rotate_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
     value = images.max(-1, keepdims=True)
     chroma = value - images.min(-1, keepdims=True)
     per_chroma = 1.0 / jnp.where(chroma > 0, chroma, 1.0)
-    sixths = jnp.where(
-        value == red,
-        (green - blue) * per_chroma,
-        jnp.where(value == green, 2.0 + (blue - red) * per_chroma, 4.0 + (red - green) * per_chroma),
+    sixths = jnp.select(
+        [(red >= green) & (red >= blue), green >= blue],  # not "value == red": a compiler may round them apart
+        [(green - blue) * per_chroma, 2.0 + (blue - red) * per_chroma],
+        4.0 + (red - green) * per_chroma,
     )
     phase = jnp.array([5.0, 3.0, 1.0]).reshape(1, 1, 1, 3)
     place = jnp.mod(sixths + 6.0 * _per_image(turns) + phase, 6.0)
@@ -131,12 +131,9 @@ def _operate(pixels: jax.Array, draws: JitterDraws, operation: jax.Array) -> jax
     # Three of the four are one blend, x + (factor - 1) (x - poorer): with black, with the mean grey, with the luma.
     luma = grey(pixels)
     mean = luma.mean((1, 2, 3), keepdims=True)
-    poorer = jnp.where(_per_image(is_saturation), luma, jnp.where(_per_image(is_contrast), mean, 0.0))
-    extra = jnp.where(
-        is_brightness,
-        draws.brightness,
-        jnp.where(is_contrast, draws.contrast, jnp.where(is_saturation, draws.saturation, 0.0)),
-    )
+    poorer = jnp.select([_per_image(is_saturation), _per_image(is_contrast)], [luma, mean], 0.0)
+    blends = [is_brightness, is_contrast, is_saturation]
+    extra = jnp.select(blends, [draws.brightness, draws.contrast, draws.saturation], 0.0)
     pixels = jnp.clip(pixels + _per_image(extra) * (pixels - poorer), 0.0, 255.0)
     return rotate_hue(pixels, jnp.where(is_hue, draws.hue, 0.0)) if pixels.shape[-1] == 3 else pixels
 

@@ -153,10 +153,9 @@ def _sample_soft_crop(tf: Any, crop: SoftCrop, seed: Any, batch: int, size: tupl
         minvals=-float(longer),
         maxvals=float(longer),
     )
-    offsets = {"truncate": tf.cast, "nearest": lambda x, dtype: tf.cast(tf.round(x), dtype)}[crop.rounding](
-        offsets, tf.int32
-    )
-    return tf.clip_by_value(offsets, 1 - longer, longer - 1)
+    if crop.rounding == "nearest":
+        offsets = tf.round(offsets)
+    return tf.clip_by_value(tf.cast(offsets, tf.int32), 1 - longer, longer - 1)  # the cast truncates
 
 
 def _sample_hard_crop(tf: Any, crop: HardCrop, seed: Any, batch: int, size: tuple[int, int]) -> Any:

@@ -71,7 +71,8 @@ def given(flags: Any, environment: Mapping[str, str]) -> Given | None:
         there = [GIVEN[name][1].partition("=")[0] for name in GIVEN if name not in missing]
         ways = " and ".join(f"{GIVEN[name][1]} (or ${GIVEN[name][0]})" for name in missing)
         raise UsageError(f"{' and '.join(there)} is not enough for several processes: add {ways}.")
-    address, count, index = str(found["coordinator"]), *(_number(name, found[name]) for name in list(GIVEN)[1:])
+    address = str(found["coordinator"])
+    count, index = (_number(name, found[name]) for name in ("num_processes", "process_id"))
     if not re.fullmatch(r".*[^:]:\d{1,5}", address) or not 0 < int(address.rpartition(":")[2]) < 65536:
         raise UsageError(f"--coordinator={address} must be HOST:PORT, as in --coordinator=10.0.0.2:12345.")
     if count < 1:
