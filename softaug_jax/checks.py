@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ def check_scalar(
         raise ValueError(f"{name} = {value} must be at least {at_least}.")
     if isinstance(at_most, (int, float, np.number, np.ndarray)) and not (values <= np.asarray(at_most)).all():
         raise ValueError(f"{name} = {value} must be at most {at_most}.")
+
+
+Range = Callable[[str, Any], None]  # (name, value); raises ValueError if the value is outside
+positive: Range = partial(check_scalar, above=0)
+not_negative: Range = partial(check_scalar, at_least=0)
+at_least_one: Range = partial(check_scalar, at_least=1)
+fraction: Range = partial(check_scalar, at_least=0, at_most=1)
 
 
 def check_count(name: str, value: Any, at_least: int) -> int:

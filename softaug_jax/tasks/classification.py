@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from softaug_jax import augment, preview
 from softaug_jax.augment import Chain, Member
-from softaug_jax.checks import UsageError, check_scalar
+from softaug_jax.checks import UsageError, at_least_one, check_scalar, fraction, not_negative, positive
 from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
@@ -100,28 +101,23 @@ RULES = Rules(
         "loss.weighting": WEIGHTINGS,
         "evals.occlusion_fill": ("mean", "black"),
     },
-    at_least={
-        "model.spectral_bound": 0,
-        "augment.pad_px": 0,
-        "augment.policy_num_ops": 1,
-        "augment.policy_magnitude": 0,
-        "augment.cutout_px": 1,
-        "augment.erase_probability": 0,
-        "augment.mix_probability": 0,
-        "augment.uncropped_final_epochs": 0,
-        "soften.p_max": 0,
-        "loss.focal_gamma": 0,
-        "loss.online_smoothing": 0,
-        "evals.occlusion_draws": 1,
+    ranges={
+        "model.spectral_bound": not_negative,
+        "augment.pad_px": not_negative,
+        "augment.sigma": positive,
+        "augment.policy_num_ops": at_least_one,
+        "augment.policy_magnitude": partial(check_scalar, at_least=0, at_most=30),
+        "augment.cutout_px": at_least_one,
+        "augment.erase_probability": fraction,
+        "augment.mix_alpha": positive,
+        "augment.mix_probability": fraction,
+        "augment.uncropped_final_epochs": not_negative,
+        "soften.k": positive,
+        "soften.p_max": fraction,
+        "loss.focal_gamma": not_negative,
+        "loss.online_smoothing": fraction,
+        "evals.occlusion_draws": at_least_one,
     },
-    at_most={
-        "augment.policy_magnitude": 30,
-        "augment.erase_probability": 1,
-        "augment.mix_probability": 1,
-        "soften.p_max": 1,
-        "loss.online_smoothing": 1,
-    },
-    above={"augment.sigma": 0, "augment.mix_alpha": 0, "soften.k": 0},
     check=_check,
 )
 

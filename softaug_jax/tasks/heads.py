@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from softaug_jax import models
-from softaug_jax.checks import UsageError, check_count, check_scalar
+from softaug_jax.checks import UsageError, check_count, fraction, not_negative, positive
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import duq
@@ -100,26 +100,24 @@ def _check_duq(config: Any) -> None:
             raise UsageError(f"config.{field} = {value!r} does not go with DUQ. Use --config.{field}={needed}.")
 
 
-_above_zero, _fraction = partial(check_scalar, above=0), partial(check_scalar, at_least=0, at_most=1)
-_at_least_one, _not_negative = partial(check_count, at_least=1), partial(check_scalar, at_least=0)
-_Checks = Mapping[str, Callable[[str, Any], Any]]
-_SNGP: _Checks = {
-    "num_features": _at_least_one,
-    "amplitude": _above_zero,
-    "length_scale": _above_zero,
-    "ridge": _above_zero,
-    "momentum": _fraction,
-    "mean_field": _not_negative,
+_count = partial(check_count, at_least=1)
+_SNGP: Mapping[str, Callable[[str, Any], object]] = {
+    "num_features": _count,
+    "amplitude": positive,
+    "length_scale": positive,
+    "ridge": positive,
+    "momentum": fraction,
+    "mean_field": not_negative,
 }
-_DUQ: _Checks = {
-    "embedding_dim": _at_least_one,
-    "length_scale": _above_zero,
-    "momentum": _fraction,
-    "gradient_penalty": _not_negative,
+_DUQ: Mapping[str, Callable[[str, Any], object]] = {
+    "embedding_dim": _count,
+    "length_scale": positive,
+    "momentum": fraction,
+    "gradient_penalty": not_negative,
 }
 
 
-def _check_fields(name: str, fields: Any, checks: _Checks) -> None:
+def _check_fields(name: str, fields: Any, checks: Mapping[str, Callable[[str, Any], object]]) -> None:
     for field, check_field in checks.items():
         check_field(f"config.{name}.{field}", fields[field])
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from softaug_jax.augment import Augmented
+from softaug_jax.checks import Range
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import Batches, Evaluator, Predict
@@ -75,9 +76,7 @@ class Rules(NamedTuple):
     """What the config's fields may be, by their dotted names."""
 
     choices: Mapping[str, Collection[str]]
-    at_least: Mapping[str, float]
-    at_most: Mapping[str, float]
-    above: Mapping[str, float]
+    ranges: Mapping[str, Range]
     check: Callable[[Any, int], None]  # what else: raises ValueError for a config on so many devices
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 
 from softaug_jax import preview
 from softaug_jax.augment import Chain, ColorJitter, Flip, Grayscale, Member, Normalize, Pair, ResizedCrop
-from softaug_jax.checks import UsageError, check_scalar
+from softaug_jax.checks import UsageError, at_least_one, check_scalar, fraction, not_negative, positive
 from softaug_jax.data.info import INFO, DatasetInfo, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import LinearProbe, NearestNeighbors
@@ -36,36 +37,29 @@ def _check(config: Any, num_devices: int) -> None:
 
 RULES = Rules(
     choices={"model.head": ("linear",), "pairs.method": siamese.METHODS, "pairs.hypothesis": ("none", *HYPOTHESES)},
-    at_least={
-        "model.spectral_bound": 0,
-        "model.projector_layers": 1,
-        "model.projection_dim": 2,
-        "model.predictor_dim": 1,
-        "views.brightness": 0,
-        "views.contrast": 0,
-        "views.saturation": 0,
-        "views.hue": 0,
-        "views.jitter_probability": 0,
-        "views.grayscale_probability": 0,
-        "pairs.p_min": 0,
-        "pairs.redundancy": 0,
-        "evals.knn_k": 1,
-        "evals.probe_epochs": 1,
-        "evals.probe_batch_size": 1,
-        "evals.probe_weight_decay": 0,
+    ranges={
+        "model.spectral_bound": partial(check_scalar, at_least=0, at_most=0),
+        "model.projector_layers": at_least_one,
+        "model.projection_dim": partial(check_scalar, at_least=2),
+        "model.predictor_dim": at_least_one,
+        "views.scale_min": positive,
+        "views.scale_max": partial(check_scalar, at_most=1),
+        "views.brightness": fraction,
+        "views.contrast": fraction,
+        "views.saturation": fraction,
+        "views.hue": partial(check_scalar, at_least=0, at_most=0.5),
+        "views.jitter_probability": fraction,
+        "views.grayscale_probability": fraction,
+        "pairs.k": positive,
+        "pairs.p_min": fraction,
+        "pairs.redundancy": not_negative,
+        "evals.knn_k": at_least_one,
+        "evals.knn_temperature": positive,
+        "evals.probe_epochs": at_least_one,
+        "evals.probe_batch_size": at_least_one,
+        "evals.probe_learning_rate": positive,
+        "evals.probe_weight_decay": not_negative,
     },
-    at_most={
-        "model.spectral_bound": 0,
-        "views.scale_max": 1,
-        "views.brightness": 1,
-        "views.contrast": 1,
-        "views.saturation": 1,
-        "views.hue": 0.5,
-        "views.jitter_probability": 1,
-        "views.grayscale_probability": 1,
-        "pairs.p_min": 1,
-    },
-    above={"views.scale_min": 0, "pairs.k": 0, "evals.knn_temperature": 0, "evals.probe_learning_rate": 0},
     check=_check,
 )
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from softaug_jax import models
-from softaug_jax.checks import LARGEST_SEED, UsageError, check_choice, check_scalar
+from softaug_jax.checks import (
+    LARGEST_SEED,
+    Range,
+    UsageError,
+    at_least_one,
+    check_choice,
+    check_scalar,
+    fraction,
+    not_negative,
+    positive,
+)
 from softaug_jax.data.info import INFO, training_images
 from softaug_jax.tasks import task_of
 from softaug_jax.train import optim
@@ -20,23 +31,22 @@ CHOICES: dict[str, Collection[str]] = {
     "data.loader": ("device", "tfdata"),
     "optimizer.decayed": optim.DECAYED,
 }
-AT_LEAST: dict[str, float] = {
-    "seed": 0,
-    "epochs": 1,
-    "batch_size": 1,
-    "eval_batch_size": 1,
-    "eval_every_epochs": 1,
-    "checkpoint_every_epochs": 1,
-    "data.images_per_class": 0,
-    "data.steps_per_dispatch": 0,
-    "model.norm_group": 0,
-    "optimizer.momentum": 0,
-    "optimizer.warmup_epochs": 0,
-    "optimizer.weight_decay": 0,
-    "evals.num_bins": 1,
+RANGES: dict[str, Range] = {
+    "seed": partial(check_scalar, at_least=0, at_most=LARGEST_SEED),
+    "epochs": at_least_one,
+    "batch_size": at_least_one,
+    "eval_batch_size": at_least_one,
+    "eval_every_epochs": at_least_one,
+    "checkpoint_every_epochs": at_least_one,
+    "data.images_per_class": not_negative,
+    "data.steps_per_dispatch": not_negative,
+    "model.norm_group": not_negative,
+    "optimizer.learning_rate": positive,
+    "optimizer.momentum": fraction,
+    "optimizer.warmup_epochs": not_negative,
+    "optimizer.weight_decay": not_negative,
+    "evals.num_bins": at_least_one,
 }
-AT_MOST: dict[str, float] = {"seed": LARGEST_SEED, "optimizer.momentum": 1}
-ABOVE: dict[str, float] = {"optimizer.learning_rate": 0}
 
 
 def validate(config: Any, num_devices: int) -> None:
@@ -54,12 +64,8 @@ def _validate(config: Any, num_devices: int) -> None:
     rules = task.rules
     for field, choices in {**CHOICES, **rules.choices}.items():
         check_choice(f"config.{field}", _get(config, field), choices)
-    for field, least in {**AT_LEAST, **rules.at_least}.items():
-        check_scalar(f"config.{field}", _get(config, field), at_least=least)
-    for field, most in {**AT_MOST, **rules.at_most}.items():
-        check_scalar(f"config.{field}", _get(config, field), at_most=most)
-    for field, limit in {**ABOVE, **rules.above}.items():
-        check_scalar(f"config.{field}", _get(config, field), above=limit)
+    for field, check_range in {**RANGES, **rules.ranges}.items():
+        check_range(f"config.{field}", _get(config, field))
     for field in ("periodic", "final"):
         for name in config.evals[field]:
             check_choice(f"config.evals.{field}", name, task.evaluators)
