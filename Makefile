@@ -1,5 +1,5 @@
 # make demo   hard crop against Soft Augmentation on scikit-learn's digits, from nothing, in a few minutes
-# make test   lint, types and the whole suite, as CI runs it
+# make test   lint, types and the suite, as CI runs it
 # make test-slow  further variants of what the suite tests
 # make test-tpu  what the TPU compiler makes of the training step, without a TPU; CI runs it, too
 # They make their virtual environment (.venv, or .venv-tpu) where it is missing. Another Python: make PYTHON=python3.12 test
@@ -9,7 +9,9 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 VENV ?= .venv
 DEMO ?= runs/demo
 BIN := $(VENV)/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Modules are compiled when they are first imported: of TensorFlow's few ever are, and pip would compile them all.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(BIN)/python $(PIP_INSTALL)
 
 .PHONY: demo test test-slow test-tpu lint clean
