@@ -49,7 +49,7 @@ def test_the_methods_figures_are_those_of_their_records():
 
 def test_the_studys_figures_are_those_of_its_records():
     rows = re.findall(r"^\| .+ \|(( [\d.]+ \|){7}) `([\w.-]+\.json)` \|$", (ROOT / "docs/study.md").read_text(), re.M)
-    assert len(rows) == 11
+    assert len(rows) == 15
     for figures, _, name in rows:
         record = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
         expected = [f"{scale * record[key]:.{digits}f}" for key, (scale, digits) in STUDY.items()]
@@ -94,8 +94,8 @@ def test_the_calibration_methods_figures_are_those_of_their_records():
 
 def test_the_figures_by_fill_are_those_of_their_records():
     text = (ROOT / "docs/study.md").read_text()
-    rows = re.findall(r"^\| \w+ \| ([a-z ]+) \|((?: [\d.]+ \|){5}) `(occlusion-[\w.-]+)` \|$", text, re.M)
-    assert len(rows) == 6
+    rows = re.findall(r"^\| [\w ,]+ \| ([a-z ]+) \|((?: [\d.]+ \|){5}) `(occlusion-[\w.-]+)` \|$", text, re.M)
+    assert len(rows) == 12
     keys = {"mean colour": "mean", "black": "black", "uniform noise": "noise"}
     for fill, figures, name in rows:
         of = json.loads((ROOT / "benchmarks" / "results" / name).read_text())["figures"][keys[fill]]
@@ -165,3 +165,23 @@ def test_the_snippets_names_exist():
     exec(imports, scope)
     for name in re.findall(r"(?:models|weights)\.\w+(?=\()", calls):
         assert callable(eval(name, scope))
+
+
+def test_the_controls_figures_are_those_of_their_records():
+    def record(row, epochs, seed=0):
+        name = f"cifar10_{row}-200perclass-resnet8-{epochs}ep-seed{seed}-cpu.json"
+        return json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+
+    percent = lambda value: f"{100 * value:.1f} %"
+    error = lambda row, epochs: percent(record(row, epochs)["top1_error"])
+    three = percent(sum(record("sa", 100, seed)["top1_error"] for seed in range(3)) / 3)
+    smoothed = error("soft_crop_label_smoothing", 500)
+    sa, hard = record("sa", 500), record("baseline", 500)
+    text = " ".join(README.split())
+    for said in (
+        f"the soft crop underfits: {three} error (three seeds) against {error('baseline', 100)} for the hard crop",
+        f"SA has {error('sa', 500)} and the hard crop {error('baseline', 500)}",
+        f"NLL {sa['nll']:.2f} against {hard['nll']:.2f}, ECE {100 * sa['ece']:.1f} against {percent(hard['ece'])}",
+        f"hard targets end at {error('soft_crop', 500)} error and constant smoothing at {smoothed}",
+    ):
+        assert said in text
