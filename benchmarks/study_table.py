@@ -71,13 +71,11 @@ class StudyTable(NamedTuple):
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
-        tables = [f"{title}\n{layout.aligned(cells, 2)}" for title, cells in self._tables()]
-        return "\n".join(tables) + "\n" + "\n".join(self.notes) + "\n"
+        return layout.as_text(self._tables(), 2, self.notes)
 
     def markdown(self) -> str:
         """As Markdown tables."""
-        tables = [f"{title}\n\n{layout.markdown(cells, 2)}" for title, cells in self._tables()]
-        return "\n".join(tables) + "".join(f"\n{note}\n" for note in self.notes)
+        return layout.as_markdown(self._tables(), 2, self.notes)
 
     def csv(self) -> str:
         """As CSV."""

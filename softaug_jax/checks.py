@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-LARGEST_SEED = 2**32 - 1  # a larger one is another's key to JAX, which takes it modulo 2**32
-
 
 class UsageError(ValueError):
     """What the user asked for can't be done; the message is one line for the terminal."""
@@ -41,11 +39,13 @@ def check_scalar(
         raise ValueError(f"{name} = {value} must be at most {at_most}.")
 
 
-Range = Callable[[str, Any], None]  # (name, value); raises ValueError if the value is outside
+Range = Callable[[str, Any], object]  # (name, value); raises ValueError if the value is outside
 positive: Range = partial(check_scalar, above=0)
 not_negative: Range = partial(check_scalar, at_least=0)
 at_least_one: Range = partial(check_scalar, at_least=1)
 fraction: Range = partial(check_scalar, at_least=0, at_most=1)
+# A larger one is another's key to JAX, which takes it modulo 2**32.
+is_seed: Range = partial(check_scalar, at_least=0, at_most=2**32 - 1)
 
 
 def check_count(name: str, value: Any, at_least: int) -> int:

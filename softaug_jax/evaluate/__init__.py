@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from softaug_jax.checks import LARGEST_SEED, UsageError, check_choice, check_scalar
+from softaug_jax.checks import UsageError, check_choice, check_scalar, is_seed
 from softaug_jax.evaluate import calibration, networks, occlusion
 from softaug_jax.evaluate.results import Results
 from softaug_jax.train import sharding
@@ -28,7 +28,7 @@ def run(config: Any, workdir: str | Path) -> None:
         raise UsageError("Finished runs are tested by one process, over all of its devices: start the command once.")
     try:
         check_choice("config.test", config.test, TESTS)
-        check_scalar("config.seed", config.seed, at_least=0, at_most=LARGEST_SEED)
+        is_seed("config.seed", config.seed)
         check_scalar("config.eval_batch_size", config.eval_batch_size, at_least=1)
         test = TESTS[config.test]
         test.check(config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax
 
 from softaug_jax import models
-from softaug_jax.checks import UsageError, check_count, fraction, not_negative, positive
+from softaug_jax.checks import Range, UsageError, check_count, fraction, not_negative, positive
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import duq
@@ -101,7 +101,7 @@ def _check_duq(config: Any) -> None:
 
 
 _count = partial(check_count, at_least=1)
-_SNGP: Mapping[str, Callable[[str, Any], object]] = {
+_SNGP: Mapping[str, Range] = {
     "num_features": _count,
     "amplitude": positive,
     "length_scale": positive,
@@ -109,7 +109,7 @@ _SNGP: Mapping[str, Callable[[str, Any], object]] = {
     "momentum": fraction,
     "mean_field": not_negative,
 }
-_DUQ: Mapping[str, Callable[[str, Any], object]] = {
+_DUQ: Mapping[str, Range] = {
     "embedding_dim": _count,
     "length_scale": positive,
     "momentum": fraction,
@@ -117,7 +117,7 @@ _DUQ: Mapping[str, Callable[[str, Any], object]] = {
 }
 
 
-def _check_fields(name: str, fields: Any, checks: Mapping[str, Callable[[str, Any], object]]) -> None:
+def _check_fields(name: str, fields: Any, checks: Mapping[str, Range]) -> None:
     for field, check_field in checks.items():
         check_field(f"config.{name}.{field}", fields[field])
 

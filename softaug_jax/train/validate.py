@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 from softaug_jax import models
 from softaug_jax.checks import (
-    LARGEST_SEED,
     Range,
     UsageError,
     at_least_one,
     check_choice,
-    check_scalar,
     fraction,
+    is_seed,
     not_negative,
     positive,
 )
@@ -32,7 +30,7 @@ CHOICES: dict[str, Collection[str]] = {
     "optimizer.decayed": optim.DECAYED,
 }
 RANGES: dict[str, Range] = {
-    "seed": partial(check_scalar, at_least=0, at_most=LARGEST_SEED),
+    "seed": is_seed,
     "epochs": at_least_one,
     "batch_size": at_least_one,
     "eval_batch_size": at_least_one,
