@@ -27,10 +27,10 @@ def config_of(name: str, method: str, arg: SimpleNamespace) -> ConfigDict:
     Raises:
       ValueError: if arg.k or arg.p_min are given to pairs of equal weights.
     """
-    for name in ("k", "p_min"):
-        if arg.hypothesis == "none" and (value := getattr(arg, name)) != ARGUMENTS[name]:
+    for field in ("k", "p_min"):
+        if arg.hypothesis == "none" and (value := getattr(arg, field)) != ARGUMENTS[field]:
             raise ValueError(
-                f"config argument '{name}={value:g}' is of the pairs' weights: it needs hypothesis=sa1 or sa2."
+                f"config argument '{field}={value:g}' is of the pairs' weights: it needs hypothesis=sa1 or sa2."
             )
     config = ConfigDict()
     common.add_run(config, name, arg.dataset, arg)

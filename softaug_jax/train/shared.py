@@ -25,6 +25,7 @@ def program(config: Any) -> dict[str, Any]:
     fields = flatten(json.loads(json.dumps(config.to_dict())))
     return {
         **{f"config.{name}": value for name, value in fields.items() if not name.startswith(FREE_FIELDS)},
+        "whether config.data.v2_dir is set": bool(config.data.get("v2_dir")),
         **{f"the version of {name}": version for name, version in versions().items()},
         "the kind of device": jax.local_devices()[0].device_kind,
         "the number of devices": jax.local_device_count(),

@@ -17,7 +17,7 @@ from softaug_jax.run_files import read_history, read_json, settings, write_json,
 from softaug_jax.train import events
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value.
-FREE_FIELDS = ("data.dir", "data.download")
+FREE_FIELDS = ("name", "data.dir", "data.download", "data.threads", "data.v2_dir")
 
 
 def warn(sentence: str) -> None:
