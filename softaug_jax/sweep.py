@@ -24,6 +24,8 @@ from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
 
 if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
     from configs.tables import Cell
 
 # Options of main.py that decide which cell is trained, and what to use instead.
@@ -109,7 +111,7 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
     """Every run that was asked for, finished or not: the first seed of all cells, then the next.
 
     Raises:
-      UsageError: if there is none, an option can't be used, or a workdir holds a run of other epochs.
+      UsageError: if there is none, an option can't be used, or a workdir holds a run of another config.
     """
     check_extra(extra, TAKEN)
     if args.sbatch and args.runner != "slurm":
@@ -125,23 +127,28 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
     made = [make_job(cell, seed, args.epochs, args.out, extra) for seed in range(args.seeds) for cell in trainable]
     jobs = list({job.workdir: job for job in made}.values())  # a network is trained once for all its test sets
     for job in jobs:
-        _check_epochs(job, args)
+        _check_run(job, args)
     return jobs
 
 
 def _why_not(cell: Cell, epochs: int | None, extra: Sequence[str]) -> str:
     """Why main.py would refuse to train the cell with these options; empty if it would not."""
-    from softaug_jax.cli import config_of
     from softaug_jax.train.validate import validate
 
     if cell.config is None:
         return cell.reason
-    of_config = [word for word in extra if word.startswith("--config") or not word.startswith("-")]
     try:
-        validate(config_of([f"--config=configs/{cell.config}.py:{cell.argument(epochs)}", *of_config]), num_devices=1)
+        validate(_config([f"--config=configs/{cell.config}.py:{cell.argument(epochs)}", *extra]), num_devices=1)
     except UsageError as error:
         return str(error).rstrip(".")
     return ""
+
+
+def _config(options: Sequence[str]) -> ConfigDict:
+    """What main.py would train with these options; raises UsageError if one of the config's can't be used."""
+    from softaug_jax.cli import config_of
+
+    return config_of([word for word in options if word.startswith("--config") or not word.startswith("-")])
 
 
 def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
@@ -158,15 +165,20 @@ def make_job(cell: Cell, seed: int, epochs: int | None, out: Path, extra: Sequen
     return Job(cell, workdir, [sys.executable, "main.py", config, f"--workdir={workdir}", *extra])
 
 
-def _check_epochs(job: Job, args: argparse.Namespace) -> None:
-    """A finished run of other epochs would be skipped as if it were the one that was asked for."""
-    if (job.workdir / "config.json").exists():
-        there = read_json(job.workdir / "config.json").get("epochs")
-        if there != (wanted := args.epochs or job.cell.build().epochs):
-            raise UsageError(
-                f"{job.workdir} holds a run of {there} epochs, not {wanted}. "
-                f"Choose another folder, as in --out={args.out}-{wanted}ep, or --epochs={there}."
-            )
+def _check_run(job: Job, args: argparse.Namespace) -> None:
+    """A finished run of another config would be skipped as if it were the one that was asked for."""
+    from softaug_jax.train.workdir import Workdir
+
+    folder = Workdir(job.workdir)
+    if not folder.is_run():
+        return
+    there = read_json(job.workdir / "config.json").get("epochs")
+    if there != (wanted := args.epochs or job.cell.build().epochs):
+        raise UsageError(
+            f"{job.workdir} holds a run of {there} epochs, not {wanted}. "
+            f"Choose another folder, as in --out={args.out}-{wanted}ep, or --epochs={there}."
+        )
+    folder.check(_config(job.command[2:]))
 
 
 def show(jobs: Iterable[Job], args: argparse.Namespace) -> None:

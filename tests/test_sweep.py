@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 # It logs its arguments, fails or waits where a file says so, and leaves what main.py leaves.
 FAKE_MAIN = """
 import json, pathlib, signal, sys, time
+from softaug_jax.cli import config_of
 options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
 workdir = pathlib.Path(options["workdir"])
 with open("log", "a") as log:
@@ -27,7 +28,9 @@ for number in (signal.SIGINT, signal.SIGTERM):
 if pathlib.Path("fail").exists() and pathlib.Path("fail").read_text() in options["workdir"]:
     sys.exit("this one fails")
 workdir.mkdir(parents=True, exist_ok=True)
-(workdir / "config.json").write_text(json.dumps({"epochs": 7 if "epochs=7" in options["config"] else 500}))
+if not (workdir / "config.json").exists():
+    words = [word for word in sys.argv[1:] if word.startswith("--config")]
+    (workdir / "config.json").write_text(json.dumps(config_of(words).to_dict()))
 print("training")
 if pathlib.Path("wait").exists():
     pathlib.Path("waiting").touch()
@@ -196,6 +199,17 @@ def test_a_run_of_other_epochs_is_not_taken_for_finished(checkout, capsys):
         "error: out/cifar10/resnet8/baseline/seed0 holds a run of 7 epochs, not 500. "
         "Choose another folder, as in --out=out-500ep, or --epochs=7.\n"
     )
+
+
+def test_a_run_with_other_options_is_not_taken_for_finished(checkout, capsys):
+    argv = [*TWO, "--seeds=1", "--out=out"]
+    assert sweep.main([*argv, "--", "--config.data.dir=here"]) == 0
+    assert len(started(checkout)) == 2
+    assert sweep.main([*argv, "--", "--config.data.dir=there"]) == 0  # which trains the same
+    capsys.readouterr()
+    assert sweep.main([*argv, "--", "--config.optimizer.learning_rate=0.01"]) == 2
+    assert "(optimizer.learning_rate: 0.1 there, 0.01 now)" in capsys.readouterr().err
+    assert started(checkout) == []
     assert started(checkout) == []
 
 
