@@ -117,8 +117,8 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
     config.seed = arg.seed
     config.epochs = arg.epochs
     config.eval_batch_size = 1000
-    config.eval_every_epochs = max(1, arg.epochs // 50)
-    config.checkpoint_every_epochs = max(1, arg.epochs // 50)
+    config.eval_every_epochs = (config.get_ref("epochs") + 49) // 50  # some fifty times in all
+    config.checkpoint_every_epochs = (config.get_ref("epochs") + 49) // 50
     config.model = ConfigDict(
         {
             "name": arg.model,

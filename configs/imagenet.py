@@ -2,7 +2,7 @@
 
 Goyal et al. (arXiv:1706.02677): learning rate 0.1 for 256 images and in proportion to the batch, 5 epochs of warm-up,
 weight decay 1e-4 on the kernels alone. The schedule of the paper (arXiv:2211.04625, Appendix B) is not in hand: 300
-epochs are ours. All follows from `epochs` and `batch_size`.
+epochs are ours. The rate follows from `batch_size`, the warm-up from the argument `epochs`.
 """
 
 from __future__ import annotations

@@ -105,10 +105,17 @@ def test_defaults_are_the_papers(name):
     assert chosen.augment.flip == ("cifar" in name)
 
 
-def test_final_uncropped_epochs_follow_an_override_of_the_epochs():
+@pytest.mark.parametrize("name", [*CONFIGS, "imagenet_baseline", "imagenet_sa", "simsiam", "barlow_twins"])
+def test_a_config_is_called_what_its_file_is(name):
+    assert config(name, "epochs=10").name == name
+
+
+@pytest.mark.parametrize(("epochs", "uncropped", "every"), [(100, 4, 2), (9, 0, 1), (500, 20, 10)])
+def test_what_follows_from_the_epochs_follows_an_override_of_them(epochs, uncropped, every):
     chosen = config("cifar10_sa", "")
-    chosen.epochs = 100
-    assert chosen.augment.uncropped_final_epochs == 4
+    chosen.epochs = epochs
+    assert chosen.augment.uncropped_final_epochs == uncropped
+    assert chosen.eval_every_epochs == chosen.checkpoint_every_epochs == every
 
 
 @pytest.mark.parametrize("arg", ["seeds=1", "seed", "seed=one", "smoothing=", "=3", "seed=1.5"])
