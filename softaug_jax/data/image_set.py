@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from softaug_jax.data.sources import SPLITS, one_line, resolve_data_dir
 from softaug_jax.paths import is_in_bucket
 
 NAMES = ("imagenet", "imagenet_v2", "imagenette")
+V2_CLASS = re.compile(r"[0-9]+|n[0-9]{8}")  # what ImageNet-V2's folders are called; a folder of data sets has others
 FOLDERS = {"train": ("train",), "test": ("val", "validation")}  # what the splits' folders are called
 
 
@@ -72,16 +74,20 @@ def open_set(
       UsageError: if the set is missing, can't be read, or has another number of classes.
     """
     check_choice("data set", name, NAMES)
+    field = "config.data.v2_dir" if name == "imagenet_v2" else "config.data.dir"
     check_choice("split", split, SPLITS)
     if name == "imagenet_v2" and split == "train":
         raise UsageError("imagenet_v2 has no training images. Use the split 'test'.")
     from softaug_jax.data import record_files  # these import this module
     from softaug_jax.data.image_folder import ImageFolder
 
-    directory = resolve_data_dir(data_dir)
+    try:
+        directory = resolve_data_dir(data_dir)
+    except RuntimeError as error:  # no such home
+        raise UsageError(f"{field} = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
     if is_in_bucket(directory):
         raise UsageError(
-            f"config.data.dir = {str(data_dir)!r}: images are read one by one, which a bucket is too slow for. Copy "
+            f"{field} = {str(data_dir)!r}: images are read one by one, which a bucket is too slow for. Copy "
             f"{name} to this machine (gcloud storage cp --recursive), or mount the bucket with gcsfuse."
         )
     try:
@@ -91,7 +97,7 @@ def open_set(
     except UsageError:
         raise
     except (OSError, ValueError) as error:  # no permission, a null byte
-        raise UsageError(f"config.data.dir = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
+        raise UsageError(f"{field} = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
     if folder is None:
         return record_files.open_prepared(name, split, directory, num_classes, download=download)
     _check_classes(folder, name, num_classes)
@@ -100,30 +106,25 @@ def open_set(
 
 def _find_folder(name: str, split: str, directory: Path) -> Path | None:
     """The folder of class folders, or None."""
+    from softaug_jax.data.image_folder import class_folders
+
     if name == "imagenet_v2":
         published = sorted(path for path in directory.glob("imagenetv2-*") if path.is_dir())
         if len(published) > 1:
             listed = ", ".join(path.name for path in published)
             raise UsageError(
-                f"{directory} has several versions of ImageNet-V2 ({listed}). Name one in config.data.dir."
+                f"{directory} has several versions of ImageNet-V2 ({listed}). Name one in config.data.v2_dir."
             )
         if published:
             return published[0]
-        return None if _has_tfds(name, directory) or not _has_folders(directory) else directory
+        classes = class_folders(directory) if directory.is_dir() else []
+        return directory if any(V2_CLASS.fullmatch(name) for name in classes) else None
     parents = (directory, directory.parent) if directory.name == "train" else (directory,)
     for parent in parents:
         for folder in FOLDERS[split]:
             if (parent / folder).is_dir():
                 return parent / folder
     return None
-
-
-def _has_folders(directory: Path) -> bool:
-    return directory.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in directory.iterdir())
-
-
-def _has_tfds(name: str, directory: Path) -> bool:
-    return (directory / name).is_dir()
 
 
 def _check_classes(folder: Path, name: str, num_classes: int) -> None:

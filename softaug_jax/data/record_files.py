@@ -233,6 +233,4 @@ def _remedy(name: str, directory: Path) -> str:
         "imagenet_v2": "https://huggingface.co/datasets/vaishaal/ImageNetV2",
         "imagenette": "https://github.com/fastai/imagenette",
     }[name]
-    return (
-        f"Get it from {home} and unpack it there, or set --config.data.download=True to let TensorFlow Datasets do so."
-    )
+    return f"Get it from {home} and unpack it there, or let TensorFlow Datasets do so: --config.data.download=True."

@@ -91,7 +91,8 @@ def _version_2(config: Any, shardings: Shardings) -> Batches | None:
     """ImageNet-V2, if the config says where it is; opened at once, so that a wrong folder is an error at once."""
     if "v2_dir" not in config.data or not config.data.v2_dir:
         return None
-    images = open_set("imagenet_v2", "test", config.data.v2_dir, info(config.dataset).num_classes)
+    classes, data = info(config.dataset).num_classes, config.data
+    images = open_set("imagenet_v2", "test", data.v2_dir, classes, download=data.download)
     return eval_batches(config, shardings, images=images)
 
 

@@ -165,8 +165,18 @@ def test_imagenet_v2_in_both_layouts(tmp_path, names):
     with pytest.raises(UsageError, match="no training images"):
         open_set("imagenet_v2", "train", tmp_path, 4)
     write_folders(tmp_path / "imagenetv2-top-images-format-val", make_files(8), names)
-    with pytest.raises(UsageError, match="several versions of ImageNet-V2"):
+    with pytest.raises(UsageError, match=r"several versions of ImageNet-V2 .* in config.data.v2_dir"):
         open_set("imagenet_v2", "test", tmp_path, 4)
+
+
+def test_a_folder_of_data_sets_is_not_taken_for_imagenet_v2(tmp_path):
+    for name in ("imagenet2012", "downloads"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=f"imagenet_v2 is not in {tmp_path}"):
+        open_set("imagenet_v2", "test", tmp_path, 1000)
+    (tmp_path / "17").mkdir()
+    with pytest.raises(UsageError, match="has 3 class folders"):
+        open_set("imagenet_v2", "test", tmp_path, 1000)
 
 
 def test_another_number_of_classes_is_refused(tmp_path):
@@ -178,6 +188,10 @@ def test_another_number_of_classes_is_refused(tmp_path):
 def test_what_can_not_be_looked_for(tmp_path):
     with pytest.raises(UsageError, match="config.data.dir = 'x.*y' can't be looked into"):
         open_set("imagenet", "train", "x\0y", 4)
+    with pytest.raises(UsageError, match="config.data.v2_dir = '~no_such_user/x' can't be looked into"):
+        open_set("imagenet_v2", "test", "~no_such_user/x", 4)
+    with pytest.raises(UsageError, match="config.data.v2_dir = 'gs://bucket/x': images are read one by one"):
+        open_set("imagenet_v2", "test", "gs://bucket/x", 4)
     with pytest.raises(ValueError, match="data set = 'cifar10' is unknown"):
         open_set("cifar10", "train", tmp_path, 4)
     with pytest.raises(ValueError, match="split = 'valid' is unknown"):
