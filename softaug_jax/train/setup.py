@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from softaug_jax.checks import UsageError
 from softaug_jax.data.info import DatasetInfo, info, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import Model
@@ -38,8 +39,17 @@ class Parts(NamedTuple):
 
 
 def build(config: Any, num_train: int | None = None) -> Parts:
-    """Builds the parts; `num_train` is the number of training examples if it is not what the config says."""
+    """Builds the parts; `num_train` is the number of training examples if it is not what the config says.
+
+    Raises:
+      UsageError: if they do not fill a batch.
+    """
     about = info(config.dataset)
+    if num_train is not None and config.batch_size > num_train:
+        raise UsageError(
+            f"config.batch_size = {config.batch_size} is more than the {num_train} training images of "
+            f"{config.dataset} that are there."
+        )
     num_train = num_train or training_images(about, config.data.images_per_class)
     schedule = Schedule(num_train, config.batch_size, config.epochs)
     return assemble(config, about, schedule, task_of(config).build(config, about, schedule))
