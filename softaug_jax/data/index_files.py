@@ -23,7 +23,9 @@ def cached_index(
     """Returns the arrays that `build` makes for a data set, from the cache if it has them.
 
     The cache is `.softaug_jax/` beside the set (not in it, where other programs would take it for a class), or where
-    that can't be written the user's cache folder, or else a temporary one. Several processes may do this at once.
+    that can't be written the user's cache folder, or else a temporary one. Several processes, on several machines, may
+    do this at once. An intact index is never replaced: others may have mapped it, and on a network file system a file
+    that is deleted takes its maps with it.
 
     Args:
       source: the set's folder.
@@ -34,16 +36,14 @@ def cached_index(
       The arrays by name, mapped from files and read-only.
     """
     wanted = {"version": VERSION, "source": str(source.resolve()), "fingerprint": fingerprint}
-    folders = _folders(source)
+    folders = _folders(source, zlib.crc32(json.dumps(wanted).encode()))
     for folder in folders:
         if (found := _open(folder, wanted)) is not None:
             return found
     arrays = build()
     for folder in folders:
-        try:
+        with contextlib.suppress(OSError):  # read-only, or full, or another process was first
             _write(folder, wanted, arrays)
-        except OSError:  # read-only, or full
-            continue
         if (found := _open(folder, wanted)) is not None:
             return found
     with tempfile.TemporaryDirectory(prefix="softaug_jax-") as scratch:  # the files live on while they are mapped
@@ -53,12 +53,12 @@ def cached_index(
         return found
 
 
-def _folders(source: Path) -> list[Path]:
+def _folders(source: Path, wanted_crc: int) -> list[Path]:
     """Where the index of a set may be, best first."""
     absolute = source.resolve()
-    name = f"{absolute.name}-{zlib.crc32(str(absolute).encode()):08x}"
+    name = f"{absolute.name}-{wanted_crc:08x}"
     user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    candidates = [absolute.parent / ".softaug_jax" / absolute.name]
+    candidates = [absolute.parent / ".softaug_jax" / name]
     with contextlib.suppress(RuntimeError):  # no home
         candidates.append(user.expanduser() / "softaug_jax" / name)
     return candidates
@@ -78,7 +78,11 @@ def _open(folder: Path, wanted: Mapping[str, object]) -> dict[str, np.ndarray] |
 
 
 def _write(folder: Path, wanted: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes the arrays; the folder appears when it is complete, in place of an older one."""
+    """Writes the arrays; the folder appears when it is complete, in place of a damaged one.
+
+    Raises:
+      OSError: if it can't be written, or an intact one is there.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.writing-", dir=folder.parent))
     try:
@@ -86,10 +90,8 @@ def _write(folder: Path, wanted: Mapping[str, object], arrays: Mapping[str, np.n
         for name, values in arrays.items():
             np.save(scratch / f"{name}.npy", values, allow_pickle=False)
         (scratch / ABOUT).write_text(json.dumps({**wanted, "arrays": list(arrays)}))
-        if folder.exists():  # an open map of it stays valid: its files live until they are closed
-            old = Path(tempfile.mkdtemp(prefix=f"{folder.name}.old-", dir=folder.parent))
-            os.replace(folder, old / "index")
-            shutil.rmtree(old, ignore_errors=True)
-        os.rename(scratch, folder)
+        if _open(folder, wanted) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.rename(scratch, folder)  # never onto a folder with files in it
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -9,6 +9,7 @@ import pytest
 from softaug_jax.checks import UsageError
 from softaug_jax.data.image_folder import ImageFolder
 from softaug_jax.data.image_set import open_set
+from softaug_jax.data.index_files import cached_index
 from tests.data.made_images import class_names, make_files, make_folders, write_folders
 
 
@@ -99,8 +100,8 @@ def test_the_cache_lies_beside_the_set_and_a_damaged_one_is_made_again(tmp_path)
     root = write_folders(tmp_path / "train", make_files(8), class_names(4))
     names = names_of(ImageFolder(root))
     assert sorted(path.name for path in root.iterdir()) == class_names(4)
-    folder = tmp_path / ".softaug_jax" / "train"
-    assert [path.name for path in folder.parent.iterdir()] == ["train"]  # nothing half written stays
+    (folder,) = (tmp_path / ".softaug_jax").iterdir()  # nothing half written stays
+    assert folder.name.startswith("train-")
     for name in ("about.json", "names.npy", "starts.npy"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[: len(whole) // 2])
@@ -145,6 +146,22 @@ def test_an_empty_or_missing_folder(tmp_path):
     (tmp_path / "set" / "one").mkdir(parents=True)
     with pytest.raises(UsageError, match="1 class folders and no image"):
         ImageFolder(tmp_path / "set")
+
+
+def test_an_index_that_another_process_has_made_meanwhile_is_used_and_not_replaced(tmp_path):
+    arrays, inodes = {"x": np.arange(5)}, []
+
+    def build():
+        cached_index(tmp_path / "set", "now", lambda: arrays)  # the other process is faster
+        inodes.append((next((tmp_path / ".softaug_jax").iterdir()) / "x.npy").stat().st_ino)
+        return arrays
+
+    found = cached_index(tmp_path / "set", "now", build)
+    np.testing.assert_array_equal(found["x"], arrays["x"])
+    (folder,) = (tmp_path / ".softaug_jax").iterdir()
+    assert (folder / "x.npy").stat().st_ino == inodes[0]
+    assert cached_index(tmp_path / "set", "later", lambda: {"x": np.arange(3)})["x"].size == 3
+    assert cached_index(tmp_path / "set", "now", lambda: 1 / 0)["x"].size == 5  # both are there
 
 
 def test_train_and_val_are_found(tmp_path):
