@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Adds --dataset and --model, each of which may be given several times."""
-    parser.add_argument("--dataset", action="append", default=[], help="cifar10, cifar100; default: the paper's")
+    parser.add_argument("--dataset", action="append", default=[], help="a data set of the table; default: the paper's")
     parser.add_argument("--model", action="append", default=[], help="default: the table's; any other has its rows too")
 
 

@@ -24,9 +24,10 @@ import numpy as np
 from tqdm import tqdm
 
 from softaug_jax.checks import UsageError
+from softaug_jax.commands import Parser
 from softaug_jax.data import archives
 from softaug_jax.data.archives import Archive
-from softaug_jax.data.info import CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_COARSE_CLASSES
+from softaug_jax.data.info import CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_COARSE_CLASSES, info
 from softaug_jax.data.sources import Arrays, load, one_line
 from softaug_jax.data.tf_import import quiet, tfds
 from softaug_jax.paths import local
@@ -78,7 +79,7 @@ def prepare(
         if builder and not _is_prepared(builder):
             raise UsageError(f"{target} is in the way: it is not a prepared data set. Remove it, then run this again.")
         if not builder:
-            load(name, "train", directory)  # raises if the file is damaged
+            _check_npz(name, target, directory, allow_partial)
         print(f"{name} is prepared already: {target}")
         return
     contents = _read(archive, name, allow_partial)
@@ -92,8 +93,19 @@ def prepare(
     print(f"Next: python main.py --config=configs/{name}_sa.py --config.data.dir={data_dir}")
 
 
+def _check_npz(name: str, target: Path, directory: Path, allow_partial: bool) -> None:
+    """Raises UsageError if the file is damaged, or holds a part of the set where all of it is wanted."""
+    found = tuple(len(load(name, split, directory).labels) for split in ("train", "test"))
+    official = (info(name).num_train, info(name).num_test)
+    if found != official and not allow_partial:
+        raise UsageError(
+            f"{target} is in the way: it has {found[0]} training and {found[1]} test images of {official[0]} and "
+            f"{official[1]}. Remove it, then run this again, or keep it with --allow_partial."
+        )
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m softaug_jax.data.prepare", description="Prepares CIFAR from an official archive on disk."
     )
     parser.add_argument("name", choices=NAMES)

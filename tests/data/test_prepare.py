@@ -93,6 +93,8 @@ def test_npz(cifar, tmp_path, capsys, name):
     assert call(name, tmp_path / "a.tar.gz", tmp_path / "data", "--format=npz") == 0
     assert "prepared already" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f"{name}.npz"]
+    done = run(name, tmp_path / "a.tar.gz", tmp_path / "data", "--format=npz")  # the whole set is asked for now
+    assert done.returncode == 2 and "is in the way: it has " in done.stderr
 
 
 def test_exit_codes_and_one_line_on_stderr(cifar, tmp_path):
