@@ -126,14 +126,14 @@ class _Part:
 
     def _fill(self, i: int) -> None:
         """Reads the i-th example, or the next one in the set that can be read."""
-        index = int(self._examples[i])
-        for _ in range(min(UNREADABLE_IN_A_ROW, len(self._images))):
+        first = int(self._examples[i])
+        for step in range(min(UNREADABLE_IN_A_ROW, len(self._images))):
+            index = (first + step) % len(self._images)
             try:
                 image = read_header(self._images.read(index))
                 cut(image, self._box(i, image.height, image.width), self._size_px, out=self._batch["image"][i])
             except (UnreadableImage, OSError) as error:
                 self._unreadable.note(index, error)
-                index = (index + 1) % len(self._images)
             else:
                 self._batch["label"][i] = self._images.labels[index]
                 return

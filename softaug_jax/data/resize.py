@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ Edges = tuple[float, float, float, float]  # (y0, x0, y1, x1), in pixels of the 
 
 # Without fused multiply-adds the result is the same on every machine, to the bit.
 FLAGS = ("-O3", "-ffp-contract=off", "-fPIC", "-shared")
+_COMPILING = threading.Lock()
 TUNED = "-march=native"  # the library lives no longer than this process, so it need not run elsewhere
 
 SOURCE = r"""
@@ -116,9 +118,14 @@ def resize(pixels: np.ndarray, edges: Edges, out: np.ndarray) -> None:
         raise MemoryError("no memory to resize an image")
 
 
-@functools.cache
 def compiled() -> Any:
     """The function in C, which runs without Python's global lock, or None where there is no compiler."""
+    with _COMPILING:  # a cache alone lets each of the threads that ask first compile
+        return _compiled()
+
+
+@functools.cache
+def _compiled() -> Any:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None

@@ -1,5 +1,9 @@
 """The filter in C against one in NumPy and against Pillow, and what happens without a compiler."""
 
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -85,7 +89,7 @@ def test_plain_and_tuned_instructions_give_the_same_bits(rng, monkeypatch):
     edges = (0.3, 4.7, 207.1, 166.6)
     resize.resize(image, edges, tuned)
     monkeypatch.setattr(resize, "TUNED", "-O1")
-    function = resize.compiled.__wrapped__()
+    function = resize._compiled.__wrapped__()
     monkeypatch.setattr(resize, "compiled", lambda: function)
     resize.resize(image, edges, plain)
     np.testing.assert_array_equal(tuned, plain)
@@ -94,10 +98,19 @@ def test_plain_and_tuned_instructions_give_the_same_bits(rng, monkeypatch):
 @pytest.mark.parametrize("compiler", ["/does/not/exist", "false", "true"])
 def test_a_compiler_that_does_not_work_is_done_without(compiler, monkeypatch):
     monkeypatch.setenv("CC", compiler)
-    assert resize.compiled.__wrapped__() is None
+    assert resize._compiled.__wrapped__() is None
 
 
 def test_without_any_compiler(monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert resize.compiled.__wrapped__() is None
+    assert resize._compiled.__wrapped__() is None
+
+
+def test_threads_that_ask_at_once_compile_once(monkeypatch):
+    made = []
+    slow = functools.cache(lambda: (made.append(time.sleep(0.05)), "function")[1])
+    monkeypatch.setattr(resize, "_compiled", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(resize.compiled) for _ in range(4)]
+    assert [future.result() for future in found] == ["function"] * 4 and len(made) == 1
