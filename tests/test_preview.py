@@ -8,7 +8,7 @@ from softaug_jax import preview
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.data.info import info
-from softaug_jax.train import setup, state
+from softaug_jax.train import feed, setup, sharding
 from tests.train.helpers import config
 
 CAPTION = re.compile(r"(\d)\nv ([\d.]+)  p ([\d.]+)  w ([\d.]+)")
@@ -35,13 +35,24 @@ def test_grid_shows_training_images_with_what_the_method_makes_of_them(tmp_path,
         else:  # uncovered pixels have the mean colour
             share = np.isclose(image, mean, atol=1e-3).all(-1).mean()
             np.testing.assert_allclose(share, 1 - float(v), atol=0.006)
-    assert seen < len(drawn["c"]) == 32
+    assert 0 < seen < len(drawn["c"]) == 32
 
 
-def test_preview_is_the_batch_that_training_sees(tmp_path):
-    key = jax.random.key_data(state.base_key(7))
-    built = jax.jit(lambda: state.create(*_tiny(), 7))()
-    np.testing.assert_array_equal(jax.random.key_data(built.key), key)
+def test_preview_is_the_batch_that_training_sees(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(preview.figures, "image_grid", lambda path, images, captions: drawn.update(images=images))
+    chosen = config("digits_sa", "seed=7")
+    preview.main(chosen, str(tmp_path / "grid.png"))
+    known, about = sources.load("digits", "train"), info("digits")
+    parts = setup.build(chosen)
+
+    def step(state, batch):  # which shows what the network would see, instead of training
+        return state, parts.chain.augment(batch, jax.random.fold_in(state.key, state.step), state.step).images
+
+    source = feed.create(chosen, step, parts.chain, known, parts.schedule, sharding.over())
+    _, _, images = next(iter(source.run(jax.jit(parts.initial_state)(), 0, 1)))
+    seen = np.asarray(images)[:32]
+    np.testing.assert_allclose(drawn["images"], 255 * (seen * about.std + about.mean), atol=0.01)
 
 
 def test_the_first_images_are_drawn_as_in_the_whole_batch(tmp_path, monkeypatch):
@@ -59,8 +70,3 @@ def test_the_first_images_are_drawn_as_in_the_whole_batch(tmp_path, monkeypatch)
 def test_a_file_that_cannot_be_written_is_an_error_that_names_it():
     with pytest.raises(UsageError, match=r"/dev/null/grid.png can't be written"):
         preview.main(config("digits_sa", ""), "/dev/null/grid.png")
-
-
-def _tiny():
-    parts = setup.build(config("digits_sa", ""))
-    return parts.model, parts.optimizer, parts.objective.initial_memory
