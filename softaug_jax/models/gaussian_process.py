@@ -12,6 +12,7 @@ from flax import nnx
 from softaug_jax.models.layers import LINEAR_INIT
 
 EPSILON = 1e-6  # of the variance in the input's normalisation
+ROUNDING = 1e-9  # a ridge of so much of the trace, times D, outlasts float32: three times what 1024 to 2048 needed
 
 
 class Options(NamedTuple):
@@ -84,15 +85,34 @@ class GaussianProcess(nnx.Module):
 
     def precision(self) -> jax.Array:
         """The posterior's precision matrix, [D, D]: r I before the first step."""
-        weight = self.weight[...]
-        average = self.moment[...] / jnp.where(weight > 0, weight, 1.0)
-        return self.options.ridge * jnp.eye(self.options.num_features) + self.num_train * average
+        return self._precision(self.options.ridge)
 
     def variance(self, phi: jax.Array) -> jax.Array:
-        """The posterior's variance of each example's logits, [B]; the prior's is ridge * |phi|^2 / ridge."""
-        factor = jnp.linalg.cholesky(self.precision())
+        """The posterior's variance of each example's logits, [B]; the prior's is r * |phi|^2 / r."""
+        ridge, factor = self._decomposed()
         solved = jax.scipy.linalg.solve_triangular(factor, phi.T, lower=True)
-        return self.options.ridge * jnp.sum(jnp.square(solved), 0)
+        return ridge * jnp.sum(jnp.square(solved), 0)
+
+    def _precision(self, ridge: jax.typing.ArrayLike) -> jax.Array:
+        weight = self.weight[...]
+        average = self.moment[...] / jnp.where(weight > 0, weight, 1.0)
+        return jnp.asarray(ridge) * jnp.eye(self.options.num_features) + self.num_train * average
+
+    def _decomposed(self) -> tuple[jax.Array, jax.Array]:
+        """r and the Cholesky factor of the precision, [D, D]; with a larger r where the option's is lost in rounding.
+
+        Sums of similar features are nearly of rank one: with 1.3 million images their largest eigenvalue is 8e7, of
+        which float32 rounds off several times a ridge of 1, and the root of a negative number makes all logits NaN.
+        """
+        ridge = jnp.float32(self.options.ridge)
+        precision = self._precision(ridge)
+        factor = jnp.linalg.cholesky(precision)
+        larger = jnp.maximum(ridge, ROUNDING * self.options.num_features * jnp.trace(precision))
+        return jax.lax.cond(
+            jnp.isfinite(factor).all(),
+            lambda: (ridge, factor),
+            lambda: (larger, jnp.linalg.cholesky(self._precision(larger))),
+        )
 
 
 def mean_field(logits: jax.Array, variance: jax.Array, factor: float) -> jax.Array:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from softaug_jax.models.gaussian_process import GaussianProcess, Options, mean_field
@@ -39,6 +40,23 @@ def test_before_the_first_step_the_posterior_is_the_prior(rng):
     process = GaussianProcess(5, 3, num_train=40, options=OPTIONS, rngs=nnx.Rngs(0))
     phi = jnp.float32(rng.normal(size=(4, 12)))
     np.testing.assert_allclose(process.variance(phi), np.square(phi).sum(-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.002])
+def test_a_million_similar_images_leave_the_variance_finite_and_right(rng, spread):
+    """Features that hardly differ, as early in training: their sum is nearly of rank one, and float32 rounds it."""
+    options = Options(num_features=256, amplitude=8.0, length_scale=2.0, ridge=1.0, momentum=0.0, mean_field=0.4)
+    process = GaussianProcess(64, 3, num_train=1_281_167, options=options, rngs=nnx.Rngs(0))
+    similar = rng.normal(size=64) + spread * rng.normal(size=(128, 64))
+    process(jnp.float32(similar))
+    other = process.random_features(jnp.float32(rng.normal(size=(8, 64))))
+    variance, phi = process.variance(other), np.float64(other)
+    seen = 1_281_167 * np.float64(process.moment[...])
+    ridge = 1e-9 * 256 * np.trace(seen)
+    expected = ridge * np.diag(phi @ np.linalg.inv(ridge * np.eye(256) + seen) @ phi.T)
+    np.testing.assert_allclose(variance, expected, rtol=0.02)
+    assert (variance < (phi**2).sum(-1)).all(), "no more than the prior's"
+    assert (process.variance(process.random_features(jnp.float32(similar))) < 0.01).all()
 
 
 def test_the_features_make_the_kernel():
