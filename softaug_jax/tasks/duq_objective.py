@@ -6,6 +6,7 @@ itself, which costs nothing. Its paper has hard targets and equal weights; softe
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple
 
 import jax
@@ -45,9 +46,9 @@ class DuqObjective(ClassObjective):
         """Random centroids, as if a batch's share of examples had been seen."""
         shape = (self._num_classes, self._duq.embedding_dim)
         counts = jnp.full(shape[:1], self._initial_count)
-        return Centroids(
-            counts, self._initial_count * INITIAL_STD * jax.random.normal(jax.random.key(self._seed), shape)
-        )
+        # The seed's own key is split into those of the parameters and of the run (train/state.py).
+        key = jax.random.fold_in(jax.random.key(self._seed), zlib.crc32(b"centroids"))
+        return Centroids(counts, self._initial_count * INITIAL_STD * jax.random.normal(key, shape))
 
     def soften(self, labels: jax.Array, visibility: jax.Array, share: jax.Array | None, memory: Any) -> Softened:
         """Targets and weights as ever, and the centroids of the steps before."""

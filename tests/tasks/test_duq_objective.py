@@ -8,7 +8,13 @@ import pytest
 from softaug_jax.augment import Augmented
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models.duq import Outputs, log_kernel
-from softaug_jax.tasks.duq_objective import Centroids, DuqObjective, binary_cross_entropy, two_sided_penalty
+from softaug_jax.tasks.duq_objective import (
+    INITIAL_STD,
+    Centroids,
+    DuqObjective,
+    binary_cross_entropy,
+    two_sided_penalty,
+)
 from softaug_jax.tasks.protocol import Softened
 from tests.train.helpers import config
 
@@ -109,6 +115,13 @@ def test_the_softmax_of_the_predictions_is_the_normalised_kernel(drawn):
     seen = Augmented(jnp.zeros((6, 2, 2, 1)), jnp.ones(6), None)
     measured = objective.measure(Outputs(jnp.asarray(embeddings), None), jnp.asarray(labels), seen, centroids)
     np.testing.assert_allclose(measured["top1_error"], np.mean(k.argmax(-1) != labels), rtol=1e-6)
+
+
+def test_centroids_share_no_key_with_what_else_the_seed_draws():
+    """The run's parameters and draws are of the two halves of the seed's key."""
+    drawn = objective_of().initial_memory().values / INITIAL_STD
+    for key in (jax.random.key(0), *jax.random.split(jax.random.key(0))):
+        assert np.abs(drawn - jax.random.normal(key, drawn.shape)).max() > 0.1
 
 
 def test_seeds_have_centroids_of_their_own():
