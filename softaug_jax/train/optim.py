@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import optax
 
+from softaug_jax.checks import UsageError
+
 DECAYED = ("all", "kernels")
 
 
@@ -16,6 +18,9 @@ def learning_rate(config: Any, total_steps: int) -> optax.Schedule:
 
     The warm-up's first step has the rate of its end divided by its length, so that no step is lost (Goyal et al.,
     arXiv:1706.02677, section 2.2).
+
+    Raises:
+      UsageError: if the warm-up leaves no step to the decay.
     """
     peak, warmup_steps = config.optimizer.learning_rate, _warmup_steps(config, total_steps)
     decay = optax.cosine_decay_schedule(peak, total_steps - warmup_steps)
@@ -26,7 +31,14 @@ def learning_rate(config: Any, total_steps: int) -> optax.Schedule:
 
 
 def _warmup_steps(config: Any, total_steps: int) -> int:
-    return round(total_steps * config.optimizer.warmup_epochs / config.epochs)
+    warmup = config.optimizer.warmup_epochs
+    steps = round(total_steps * warmup / config.epochs)
+    if steps >= total_steps:
+        raise UsageError(
+            f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs}, which are "
+            f"{total_steps} steps, to the decay of the learning rate. Use less, or 0."
+        )
+    return steps
 
 
 def optimizer(config: Any, total_steps: int, constant_rate: Collection[str] = ()) -> optax.GradientTransformation:

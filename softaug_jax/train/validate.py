@@ -17,6 +17,7 @@ from softaug_jax.checks import (
     positive,
 )
 from softaug_jax.data.info import INFO, training_images
+from softaug_jax.data.schedule import Schedule
 from softaug_jax.tasks import task_of
 from softaug_jax.train import optim
 
@@ -68,11 +69,6 @@ def _validate(config: Any, num_devices: int) -> None:
         for name in config.evals[field]:
             check_choice(f"config.evals.{field}", name, task.evaluators)
     models.stem_argument(config.model.name, config.model.stem)
-    if (warmup := config.optimizer.warmup_epochs) >= config.epochs:
-        raise UsageError(
-            f"config.optimizer.warmup_epochs = {warmup:g} leaves nothing of config.epochs = {config.epochs} to the "
-            "decay of the learning rate. Use less, or 0."
-        )
     about = INFO[config.dataset]
     if about.encoded and config.data.images_per_class:
         raise UsageError(
@@ -85,6 +81,8 @@ def _validate(config: Any, num_devices: int) -> None:
             f"{config.dataset} are files that the host decodes. Use 'tfdata', as configs/imagenet_sa.py does."
         )
     _check_batch(config, num_devices)
+    num_train = training_images(about, config.data.images_per_class)
+    optim.learning_rate(config, Schedule(num_train, config.batch_size, config.epochs).total_steps)
     rules.check(config, num_devices)
 
 

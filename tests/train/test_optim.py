@@ -2,7 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
+from softaug_jax.checks import UsageError
 from softaug_jax.train import optim
 from tests.train.helpers import config
 
@@ -38,6 +40,15 @@ def test_rate_rises_linearly_to_its_peak_before_it_falls():
 def test_a_warm_up_of_one_step_has_the_peaks_rate():
     rate = optim.learning_rate(config(optimizer__warmup_epochs=0.5), 4)
     np.testing.assert_allclose([rate(0), rate(1), rate(4)], [0.1, 0.1, 0.0], atol=1e-8)
+
+
+def test_a_warm_up_that_rounds_to_the_whole_run_is_refused():
+    chosen = config(arg="epochs=10", optimizer__warmup_epochs=9.99)
+    with pytest.raises(
+        UsageError, match="warmup_epochs = 9.99 leaves nothing of config.epochs = 10, which are 45 steps"
+    ):
+        optim.learning_rate(chosen, 45)
+    assert optim.learning_rate(chosen, 4500)(4499) > 0  # a step for each 1/450 of an epoch
 
 
 def test_only_kernels_decay_where_the_config_says_so():

@@ -1,9 +1,12 @@
+import importlib
+
 import pytest
 
 from configs import common
 from softaug_jax.checks import UsageError
+from softaug_jax.softening import HYPOTHESES
 from softaug_jax.train.validate import validate
-from tests.train.helpers import config
+from tests.train.helpers import ROOT, config
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,7 @@ from tests.train.helpers import config
         ("model__stem", "imagenet", "model.stem = 'imagenet' is not offered by resnet8, only by resnet18"),
         ("optimizer__decayed", "some", "config.optimizer.decayed = 'some' is unknown. Choose from all, kernels"),
         ("optimizer__warmup_epochs", 2, "config.optimizer.warmup_epochs = 2 leaves nothing of config.epochs = 2"),
+        ("optimizer__warmup_epochs", 1.99, "warmup_epochs = 1.99 leaves nothing of .* = 2, which are 45 steps, to the"),
         ("augment__uncropped_final_epochs", 9, "config.augment.uncropped_final_epochs = 9 must be at most 2"),
     ],
 )
@@ -66,9 +70,29 @@ def test_what_would_be_blank_or_can_not_be_cut_is_refused():
         validate(config("simsiam", "dataset=imagenette", data__loader="tfdata"), num_devices=8)
 
 
-def test_every_shipped_config_is_valid():
-    for name in ("cifar10_baseline", "cifar10_sa", "cifar100_baseline", "cifar100_sa", "digits_baseline", "digits_sa"):
-        methods = [f"method={method}" for method in common.METHODS if method != "ddu"]
-        methods.append("method=ddu,model=wideresnet28_10")
-        for arg in ("", "epochs=1,seed=3,model=resnet20", "smoothing=0.1", "policy=randaugment", *methods):
-            validate(config(name, arg), num_devices=8)
+def shipped():
+    """Names of all configs that train, as main.py may be given them: those of no tests of finished runs."""
+    names = (path.stem for path in (ROOT / "configs").glob("*.py"))
+    modules = {name: importlib.import_module(f"configs.{name}") for name in names if name != "__init__"}
+    configs = {name: module.get_config() for name, module in modules.items() if hasattr(module, "get_config")}
+    return sorted(name for name, chosen in configs.items() if "runs" not in chosen)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_config_is_valid(name):
+    network = "resnet18" if "imagenet" in name else "resnet20"
+    args = ["", f"epochs=1,seed=3,model={network}"]
+    if name in ("simsiam", "barlow_twins"):
+        args += [f"hypothesis={hypothesis}" for hypothesis in HYPOTHESES]
+        args.append("dataset=digits")
+    else:
+        args += [f"method={method}" for method in common.METHODS if method != "ddu"] + ["smoothing=0.1"]
+        args += ["policy=randaugment", *(["method=ddu,model=wideresnet28_10"] if network == "resnet20" else [])]
+    for arg in args:
+        validate(config(name, arg), num_devices=8)
+
+
+def test_configs_of_every_kind_are_among_the_shipped():
+    assert {"cifar10_baseline", "digits_sa", "simsiam", "barlow_twins", "imagenet_baseline", "imagenet_sa"} <= {
+        *shipped()
+    }
