@@ -26,12 +26,6 @@ HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images 
 WINDOWS = ("random_resized", "soft_resized")  # cut by the host
 
 
-def _image_size(config: Any) -> tuple[int, int]:
-    """(H, W) of what the network sees, in pixels."""
-    about = INFO[config.dataset]
-    return (config.data.size_px,) * 2 if about.encoded else about.image_size
-
-
 def _check(config: Any, num_devices: int) -> None:
     if config.soften.p_min is not None:
         check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
@@ -41,7 +35,7 @@ def _check(config: Any, num_devices: int) -> None:
         check_scalar("config.noise.sigma", config.noise.sigma, above=0, at_most=1)
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
     _check_window(config)
-    if config.augment.erase == "cutout" and config.augment.cutout_px >= 2 * min(size := _image_size(config)):
+    if config.augment.erase == "cutout" and config.augment.cutout_px >= 2 * min(size := heads.image_size(config)):
         raise UsageError(
             f"config.augment.cutout_px = {config.augment.cutout_px} covers all of an image of {size[0]} x {size[1]} "
             f"pixels, wherever its square lies. Use less than {2 * min(size)}."

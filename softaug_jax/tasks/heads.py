@@ -10,7 +10,7 @@ import jax
 
 from softaug_jax import models
 from softaug_jax.checks import Range, UsageError, check_count, fraction, not_negative, positive
-from softaug_jax.data.info import DatasetInfo
+from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import duq
 from softaug_jax.models.gaussian_process import GaussianProcess, Options
@@ -20,6 +20,12 @@ from softaug_jax.tasks.duq_objective import DuqObjective
 from softaug_jax.tasks.protocol import Augmenter, Recipe
 
 HEADS = ("linear", "sngp", "duq")
+
+
+def image_size(config: Any) -> tuple[int, int]:
+    """(H, W) of what the network sees, in pixels."""
+    about = INFO[config.dataset]
+    return (config.data.size_px,) * 2 if about.encoded else about.image_size
 
 
 def recipe(config: Any, about: DatasetInfo, schedule: Schedule, chain: Augmenter) -> Recipe:
@@ -32,7 +38,7 @@ def recipe(config: Any, about: DatasetInfo, schedule: Schedule, chain: Augmenter
 
 
 def _network(config: Any, about: DatasetInfo, schedule: Schedule, **options: Any) -> models.Model:
-    image_shape = (*about.image_size, about.channels)
+    image_shape = (*image_size(config), about.channels)
 
     def change(network: Any, rngs: Any) -> Any:
         network = spectral_norms(network, config.model.spectral_bound, image_shape=image_shape, rngs=rngs)

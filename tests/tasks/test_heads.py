@@ -69,6 +69,13 @@ def test_what_does_not_go_together_is_an_error_that_says_so():
         setup.build(config("digits_sa", "method=ddu,model=resnet8"))
 
 
+def test_spectral_norms_are_taken_of_the_size_that_the_network_sees():
+    fields = dict(data__size_px=32, data__resize_px=36, sngp__num_features=8)
+    chosen = config("imagenet_sa", "dataset=imagenette,model=resnet18,method=sngp,epochs=2", **fields)
+    _, statistics = jax.eval_shape(setup.build(chosen).model.init, jax.random.key(0))
+    assert statistics["stem"]["spectral"]["direction"].shape == (1, 32, 32, 3)
+
+
 def test_methods_say_what_they_are():
     describe = lambda method: CLASSIFICATION.describe(config("cifar10_baseline", f"method={method}"))
     assert describe("sngp").endswith("hard targets, SNGP, spectral norm 6")
