@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -31,6 +32,18 @@ def soft_offsets(count: int, size: tuple[int, int], sigma: float, device: Any = 
         offsets = torch.where(beyond, torch.randn(count, 2, device=device), offsets)
         beyond = offsets.abs() >= 1 / sigma
     return (offsets * (sigma * longer)).trunc().long()
+
+
+def soft_offset(size: tuple[int, int], sigma: float) -> tuple[int, int]:
+    """One of `soft_offsets`, drawn by Python: on two numbers torch's operations take longer than the crop itself."""
+    longer = max(size)
+
+    def one() -> int:
+        while abs(offset := random.gauss(0.0, sigma * longer)) >= longer:
+            pass
+        return int(offset)
+
+    return one(), one()
 
 
 def visibility_of(offsets: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -63,8 +76,9 @@ class PerImage(torch.utils.data.Dataset):
         pixels = self.transform(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image))
         if not self.crops:
             return pixels, int(self.labels[index]), 1.0
-        offset = soft_offsets(1, self.size, self.sigma)[0]
-        return shift(pixels, *offset.tolist()), int(self.labels[index]), float(visibility_of(offset, self.size))
+        (ty, tx), (height, width) = soft_offset(self.size, self.sigma), self.size
+        visibility = max(0, height - abs(ty)) * max(0, width - abs(tx)) / (height * width)
+        return shift(pixels, ty, tx), int(self.labels[index]), visibility
 
 
 def shift(pixels: torch.Tensor, ty: int, tx: int) -> torch.Tensor:

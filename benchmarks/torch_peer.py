@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -114,6 +115,7 @@ class Peer:
 
         torch, settings = self.torch, self.config.optimizer
         torch_model.initialise(self.model, seed)
+        random.seed(seed)  # for a DataLoader without workers; in those torch seeds it
         self.model.train()
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),

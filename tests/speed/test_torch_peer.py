@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import random
 
 import jax
 import jax.numpy as jnp
@@ -101,11 +102,14 @@ def test_a_network_starts_as_ours_does():
 
 def test_offsets_are_a_truncated_normal_toward_zero():
     torch.manual_seed(0)
-    seen = torch_data.soft_offsets(20_000, (32, 32), 0.3).numpy()
+    random.seed(0)
+    at_once = torch_data.soft_offsets(20_000, (32, 32), 0.3).numpy()
+    one_by_one = np.array([torch_data.soft_offset((32, 32), 0.3) for _ in range(20_000)])
     ours = np.array(crops.sample_offsets(jax.random.key(0), (20_000,), size=(32, 32)))
-    assert np.abs(seen).max() <= 31
     share = lambda offsets: np.histogram(offsets, np.arange(-31.5, 32))[0] / offsets.size
-    assert np.abs(share(seen) - share(ours)).max() < 0.005  # zero has twice the others' share in both
+    for seen in (at_once, one_by_one):
+        assert np.abs(seen).max() <= 31
+        assert np.abs(share(seen) - share(ours)).max() < 0.005  # zero has twice the others' share in all
     visibility = torch_data.visibility_of(torch.from_numpy(ours), (32, 32))
     np.testing.assert_allclose(visibility, crops.crop_visibility(ours, (32, 32)), rtol=1e-6)
 
@@ -153,6 +157,16 @@ def test_the_per_image_loader_crops_normalised_images():
         assert any(shown)
     dataset.crops.fill_(False)
     assert dataset[3][2] == 1.0
+
+
+def test_a_seed_s_crops_are_the_same_again_without_workers():
+    pytest.importorskip("torchvision")
+    peer = torch_peer.Peer(digits_config(), argparse.Namespace(**{**vars(OPTIONS), "loader": "dataloader"}))
+    seen = []
+    for seed in (0, 1, 0):
+        peer.start(seed)
+        seen.append(next(peer._batches).visibility.tolist())
+    assert seen[0] == seen[2] != seen[1]
 
 
 def test_the_learning_rate_is_our_cosine():
