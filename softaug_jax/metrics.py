@@ -31,6 +31,10 @@ class CalibrationBins(NamedTuple):
     accuracy_sums: jax.Array
 
 
+# What the bins are called where figures are written.
+BIN_NAMES = tuple(f"calibration/bin_{field}" for field in CalibrationBins._fields)
+
+
 def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> ClassificationSums:
     """Sums of top-1 error, negative log likelihood and Brier score over the examples where mask is true.
 
@@ -92,8 +96,8 @@ def calibration_bins(
 
 def ece_from_bins(bins: CalibrationBins) -> jax.Array:
     """Expected calibration error of summed bins, a scalar in [0, 1] (arXiv:2211.04625, Eq. 8); 0 without examples."""
-    gaps = jnp.abs(bins.accuracy_sums - bins.confidence_sums)  # count * |accuracy - confidence|
-    return jnp.sum(gaps) / jnp.maximum(jnp.sum(bins.counts), 1.0)
+    gaps = abs(bins.accuracy_sums - bins.confidence_sums)  # count * |accuracy - confidence|
+    return gaps.sum() / jnp.maximum(bins.counts.sum(), 1.0)  # float64 sums of NumPy's are divided last
 
 
 def expected_calibration_error(

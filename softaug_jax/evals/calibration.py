@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 
 from softaug_jax import metrics
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import check_count
 from softaug_jax.evals.protocol import Batches, Predict, add_up, checked_count
 
 
@@ -18,7 +17,7 @@ class Calibration:
     """Expected calibration error over equal, right-closed bins (Eq. 8), and the bins for a reliability diagram."""
 
     def __init__(self, predict: Predict, batches: Batches, num_bins: int = 10) -> None:
-        check_scalar("num_bins", num_bins, at_least=1)
+        check_count("num_bins", num_bins, at_least=1)
         self.predict = predict
         self.batches = batches
         self.num_bins = num_bins
@@ -28,11 +27,10 @@ class Calibration:
         bins = add_up(
             _bins(self.predict(state, b["image"]), b["label"], b["mask"], self.num_bins) for b in self.batches
         )
-        count = checked_count(bins.counts.sum())
-        yield "ece", float(np.abs(bins.accuracy_sums - bins.confidence_sums).sum()) / count
-        yield "calibration/bin_counts", bins.counts.tolist()
-        yield "calibration/bin_confidence_sums", bins.confidence_sums.tolist()
-        yield "calibration/bin_accuracy_sums", bins.accuracy_sums.tolist()
+        checked_count(bins.counts.sum())
+        yield "ece", float(metrics.ece_from_bins(bins))
+        for name, values in zip(metrics.BIN_NAMES, bins, strict=True):
+            yield name, values.tolist()
 
 
 @partial(jax.jit, static_argnames="num_bins")

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
-from softaug_jax import metrics
 from softaug_jax.evals.protocol import Batches, Predict, add_up, checked_count
-
-_sums = jax.jit(metrics.classification_sums)
+from softaug_jax.evals.sums import classification_sums
 
 
 class Classification:
@@ -22,7 +18,7 @@ class Classification:
 
     def run(self, state: Any) -> Iterator[tuple[str, float | list[float]]]:
         """Yields "top1_error", "nll", "brier" and "num_examples"."""
-        sums = add_up(_sums(self.predict(state, b["image"]), b["label"], b["mask"]) for b in self.batches)
+        sums = add_up(classification_sums(self.predict(state, b["image"]), b["label"], b["mask"]) for b in self.batches)
         count = checked_count(sums.examples)
         yield "top1_error", float(sums.wrong) / count
         yield "nll", float(sums.nll) / count

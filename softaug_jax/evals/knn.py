@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from softaug_jax import metrics
 from softaug_jax.checks import UsageError, check_count, check_scalar
 from softaug_jax.evals.features import Features, direction, extract
 from softaug_jax.evals.protocol import Batches, Predict
+from softaug_jax.evals.sums import classification_sums
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class NearestNeighbors:
             return jax.block_until_ready(scores)  # the similarities of several batches at once might not fit
 
         counted = extract(voted, state, self.batches)
-        yield "knn_top1_error", float(_sums(counted.values, counted.labels).wrong) / len(counted.labels)
+        yield "knn_top1_error", float(classification_sums(counted.values, counted.labels).wrong) / len(counted.labels)
 
 
 def votes(
@@ -135,4 +135,3 @@ def _top_k(similarity: jax.Array, k: int, sharding: jax.sharding.Sharding | None
 
 
 _votes = jax.jit(votes, static_argnames=("num_classes", "k", "sharding"))
-_sums = jax.jit(metrics.classification_sums)

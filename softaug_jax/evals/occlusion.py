@@ -13,8 +13,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from softaug_jax import metrics
-from softaug_jax.checks import check_choice, check_scalar
+from softaug_jax.checks import check_choice, check_count, check_scalar
 from softaug_jax.evals.protocol import Batch, Batches, Predict, add_up, checked_count
+from softaug_jax.evals.sums import classification_sums
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the image's area; the paper's lambda
 NOISE = "noise"  # a fill: every pixel and channel of the square is a whole number from 0 to 255, each as likely
@@ -46,17 +47,14 @@ class Occlusion:
         fill: the square's colour, in [0, 255], a scalar or one value a channel; or "noise", uniform and drawn for each
           pixel and channel. The paper does not say; ours is the mean colour of the training set.
         """
-        self.names = [f"{share:.0%}" for share in shares]
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f"shares = {tuple(shares)} must differ by at least a percent.")
-        for share in shares:
-            check_scalar("shares", share, at_least=0, at_most=1)
-        check_scalar("draws", draws, at_least=1)
+        check_shares("shares", shares)
+        check_count("draws", draws, at_least=1)
         if isinstance(fill, str):
             check_choice("fill", fill, (NOISE,))
         self.predict = predict
         self.batches = batches
         self.shares = tuple(shares)
+        self.names = [f"{share:.0%}" for share in shares]
         self.draws = draws
         self.key = jax.random.key(seed)
         self.fill = None if isinstance(fill, str) else jnp.asarray(fill, jnp.float32)
@@ -80,7 +78,7 @@ class Occlusion:
         parts = []
         for draw in range(self.draws if _side(batch, share) else 1):  # without a square all draws are the same
             images = self.occluded(batch, share, draw)
-            parts.append(_wrong(self.predict(state, images), batch["label"], batch["mask"]))
+            parts.append(classification_sums(self.predict(state, images), batch["label"], batch["mask"]))
         return parts
 
     def occluded(self, batch: Batch, share: float, draw: int = 0) -> jax.Array:
@@ -100,6 +98,14 @@ class Occluded:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
             yield {**batch, "image": _occluded(batch, self.share, self.key, 0, self.fill)}
+
+
+def check_shares(name: str, shares: Sequence[float]) -> None:
+    """Raises ValueError unless each share is in [0, 1] and has a name of its own, as whole percents."""
+    for share in shares:
+        check_scalar(name, share, at_least=0, at_most=1)
+    if len({f"{share:.0%}" for share in shares}) < len(shares):
+        raise ValueError(f"{name} = {tuple(shares)} must differ by at least a percent.")
 
 
 def square_side(share: float, size: tuple[int, int]) -> int:
@@ -202,6 +208,3 @@ def _occlude_batch(
     if fill is None:
         fill = noise(index, key=key, draw=draw, side=side, shape=(height, width, channels))
     return occlude(images, corners, side, fill)
-
-
-_wrong = jax.jit(metrics.classification_sums)

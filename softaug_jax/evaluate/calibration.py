@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from softaug_jax import calibration, metrics
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import check_count
 from softaug_jax.evals import Predictions, collect
+from softaug_jax.evals.sums import classification_sums
 from softaug_jax.evaluate.ensemble import ensemble
 from softaug_jax.evaluate.networks import Group, restored
 from softaug_jax.evaluate.results import Results, about_seeds
@@ -23,7 +24,6 @@ from softaug_jax.train.evaluation import eval_batches
 from softaug_jax.train.sharding import Shardings
 
 AFTER = "_after_cross_fitted_temperature"
-BINS = [f"calibration/bin_{name}" for name in ("counts", "confidence_sums", "accuracy_sums")]
 KINDS = {"ece": "ECE", "classwise_ece": "Classwise", "adaptive_ece": "Adaptive"}  # their headers
 NOTES = (
     "ECE is Eq. 8, over equal, right-closed bins of the largest probability. Classwise ECE: of every class's "
@@ -51,7 +51,7 @@ def check(config: Any) -> None:
     if not config.num_bins:
         raise ValueError(f"config.num_bins = {config.num_bins} must name at least one number of bins.")
     for number in config.num_bins:
-        check_scalar("config.num_bins", number, at_least=1)
+        check_count("config.num_bins", number, at_least=1)
 
 
 def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shardings) -> None:
@@ -63,7 +63,7 @@ def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shard
     lines = []
     for row in rows:
         ece, _ = mean_and_error([network[f"ece_{first}_bins"] for network in row.networks])
-        bins = np.sum([[network[name] for name in BINS] for network in row.networks], axis=0)
+        bins = np.sum([[network[name] for name in metrics.BIN_NAMES] for network in row.networks], axis=0)
         lines.append(Binned(f"{row.label}: ECE {100 * ece:.2f} %", bins))
     reliability_diagram(results.figure("reliability"), lines)
     results.done()
@@ -107,7 +107,7 @@ def measure(predictions: Predictions, num_bins: Sequence[int], seed: int) -> Fig
     scaled = _metrics(fitted.predictions, num_bins)
     return {
         **_metrics(predictions, num_bins),
-        **{name: np.asarray(values).tolist() for name, values in zip(BINS, bins, strict=True)},
+        **{name: np.asarray(values).tolist() for name, values in zip(metrics.BIN_NAMES, bins, strict=True)},
         "temperatures": list(fitted.temperatures),
         "temperature": float(np.mean(fitted.temperatures)),
         **{name + AFTER: value for name, value in scaled.items() if name not in ("top1_error", "num_examples")},
@@ -116,7 +116,7 @@ def measure(predictions: Predictions, num_bins: Sequence[int], seed: int) -> Fig
 
 def _metrics(predictions: Predictions, num_bins: Sequence[int]) -> dict[str, float]:
     probabilities, labels = predictions.probabilities, predictions.labels
-    sums = _sums(predictions.log_probabilities, labels)
+    sums = classification_sums(predictions.log_probabilities, labels)
     count = float(sums.examples)
     figures = {
         "top1_error": float(sums.wrong) / count,
@@ -128,9 +128,6 @@ def _metrics(predictions: Predictions, num_bins: Sequence[int]) -> dict[str, flo
         for (kind, _), error in zip(KINDS.items(), _errors(probabilities, labels, number), strict=True):
             figures[f"{kind}_{number}_bins"] = float(error)
     return figures
-
-
-_sums = jax.jit(metrics.classification_sums)
 
 
 @partial(jax.jit, static_argnames="num_bins")

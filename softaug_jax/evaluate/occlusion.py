@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from softaug_jax.checks import check_choice, check_scalar
+from softaug_jax.checks import check_choice, check_count
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.evals import NOISE, Batch, Occlusion
+from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.evaluate.examples import Examples
 from softaug_jax.evaluate.networks import Group, Network, restored
 from softaug_jax.evaluate.results import Results, about_seeds
@@ -31,14 +32,11 @@ def check(config: Any) -> None:
     for field, number in (("shares", config.shares), ("fills", config.fills)):
         if not number:
             raise ValueError(f"config.{field} = {number} must name at least one.")
-    for share in config.shares:
-        check_scalar("config.shares", share, at_least=0, at_most=1)
-    if len({f"{share:.0%}" for share in config.shares}) < len(config.shares):
-        raise ValueError(f"config.shares = {config.shares} must differ by at least a percent.")
+    check_shares("config.shares", config.shares)
     for fill in config.fills:
         check_choice("config.fills", fill, FILLS)
-    check_scalar("config.draws", config.draws, at_least=1)
-    check_scalar("config.examples", config.examples, at_least=0)
+    check_count("config.draws", config.draws, at_least=1)
+    check_count("config.examples", config.examples, at_least=0)
 
 
 def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shardings) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import info
+from softaug_jax.metrics import BIN_NAMES
 from softaug_jax.paths import path_of
 from softaug_jax.run_files import Tree, read_history, read_json, settings
 
@@ -72,10 +73,9 @@ class Run(NamedTuple):
 
     def bins(self) -> np.ndarray | None:
         """Counts, confidence sums and accuracy sums by bin, [3, num_bins]; None if they were not measured."""
-        names = [f"calibration/bin_{name}" for name in ("counts", "confidence_sums", "accuracy_sums")]
-        if any(name not in self.results for name in names):
+        if any(name not in self.results for name in BIN_NAMES):
             return None
-        return np.array([self.results[name] for name in names], float)
+        return np.array([self.results[name] for name in BIN_NAMES], float)
 
 
 def read(workdir: str | Path) -> Run:

@@ -15,6 +15,7 @@ from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion, Version2
+from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.softening import MODES
 from softaug_jax.tasks import heads
 from softaug_jax.tasks.class_objective import WEIGHTINGS
@@ -40,8 +41,7 @@ def _check(config: Any, num_devices: int) -> None:
             f"config.augment.cutout_px = {config.augment.cutout_px} covers all of an image of {size[0]} x {size[1]} "
             f"pixels, wherever its square lies. Use less than {2 * min(size)}."
         )
-    for share in config.evals.occlusion_shares:
-        check_scalar("config.evals.occlusion_shares", share, at_least=0, at_most=1)
+    check_shares("config.evals.occlusion_shares", config.evals.occlusion_shares)
     if config.augment.mix != "none" and config.batch_size % (2 * num_devices):
         raise UsageError(
             f"config.augment.mix = {config.augment.mix!r} mixes images in pairs, and config.batch_size = "

@@ -113,5 +113,6 @@ def test_nothing_to_evaluate_on_is_an_error(rng):
     for evaluator in (Classification(predict, empty), Calibration(predict, empty)):
         with pytest.raises(ValueError, match="masked out"):
             list(evaluator.run(np.float32(1)))
-    with pytest.raises(ValueError, match="num_bins = 0"):
-        Calibration(predict, [], num_bins=0)
+    for num_bins in (0, 2.5):
+        with pytest.raises(ValueError, match=f"num_bins = {num_bins}"):
+            Calibration(predict, [], num_bins=num_bins)

@@ -10,6 +10,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from softaug_jax.evals import Occluded, Occlusion, occlude, square_corners, square_side
 from softaug_jax.evals.occlusion import noise
+from softaug_jax.train.validate import validate
+from tests.train.helpers import config
 
 
 def test_the_paper_s_sides():
@@ -127,13 +129,25 @@ def test_the_fill_is_what_the_model_sees():
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
-    [({"shares": (1.5,)}, "shares = 1.5"), ({"shares": (0.2, 0.201)}, "percent"), ({"draws": 0}, "draws = 0")],
+    [
+        ({"shares": (1.5,)}, "shares = 1.5"),
+        ({"shares": (0.2, 0.201)}, "percent"),
+        ({"draws": 0}, "draws = 0"),
+        ({"draws": 1.5}, "whole"),
+    ],
 )
 def test_static_mistakes_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         Occlusion(brightest, [], fill=0.0, **kwargs)
     with pytest.raises(ValueError, match="side = 9"):
         square_corners(np.arange(2), key=jax.random.key(0), draw=0, side=9, size=(8, 8))
+
+
+def test_a_run_is_not_trained_whose_shares_would_share_a_name():
+    with pytest.raises(
+        ValueError, match=r"config.evals.occlusion_shares = \(0.2, 0.201\) must differ by at least a percent"
+    ):
+        validate(config(evals__occlusion_shares=(0.2, 0.201)), 1)
 
 
 def test_the_spread_is_that_of_the_draws_errors(one_bright_pixel):

@@ -92,9 +92,10 @@ def test_configs_that_can_t_be_used_leave_no_folder_behind(tmp_path, fields, wor
 
 def test_bins_are_checked_and_a_run_s_workdir_is_left_alone(tmp_path):
     config = calibration.get_config()
-    config.num_bins = (10, 0)
-    with pytest.raises(UsageError, match="config.num_bins = 0 must be at least 1"):
-        evaluate.run(config, tmp_path)
+    for wrong, words in ((0, "0 must be at least 1"), (2.5, "2.5 must be a whole number")):
+        config.num_bins = (10, wrong)
+        with pytest.raises(UsageError, match=f"config.num_bins = {words}"):
+            evaluate.run(config, tmp_path)
     workdir, _ = make_run(tmp_path / "run")
     before = sorted(workdir.rglob("*"))
     with pytest.raises(UsageError, match=f"--workdir={workdir} is that of a run, which stays as it is"):
