@@ -14,7 +14,7 @@ from softaug_jax.checks import check_choice
 from softaug_jax.data import device
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.sources import Arrays
-from softaug_jax.train import state
+from softaug_jax.train import feed, state
 from softaug_jax.train.setup import Parts
 from softaug_jax.train.steps import StepSums
 from softaug_jax.train.validate import validate
@@ -31,7 +31,7 @@ class MembersFeed:
 
     def __init__(self, parts: Parts, arrays: Arrays, steps_per_dispatch: int, way: str):
         check_choice("way", way, WAYS)
-        self._schedule, self._many = parts.schedule, steps_per_dispatch
+        self._schedule, self._many = parts.schedule, feed.steps_of_dispatch(steps_per_dispatch, parts.schedule)
         self._data = device.put(arrays, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and each member's order
         batch_size = parts.schedule.batch_size
@@ -48,7 +48,7 @@ class MembersFeed:
 
         def many(states: Any, data: Any, orders: jax.Array, epoch: jax.Array) -> tuple[Any, StepSums]:
             body = lambda carry, _: one(carry, data, orders, epoch)
-            states, sums = jax.lax.scan(body, states, length=steps_per_dispatch)
+            states, sums = jax.lax.scan(body, states, length=self._many)
             return states, sums.summed()
 
         self._one_step, self._many_steps = jax.jit(one, donate_argnums=0), jax.jit(many, donate_argnums=0)
@@ -74,5 +74,5 @@ def start_members(config: Any, seeds: Sequence[int], arrays: Arrays, about: Data
     parts = parts_of(config, about, len(arrays.labels))
     create = lambda seed: state.create(parts.model, parts.optimizer, parts.objective.initial_memory, seed)
     states = jax.jit(jax.vmap(create))(jnp.asarray(seeds))
-    feed = MembersFeed(parts, arrays, config.data.steps_per_dispatch, way)
-    return Training(parts, feed, states, config.batch_size * len(seeds))
+    members = MembersFeed(parts, arrays, config.data.steps_per_dispatch, way)
+    return Training(parts, members, states, config.batch_size * len(seeds))

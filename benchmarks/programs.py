@@ -38,7 +38,8 @@ def trace(config: Any, platform: str, devices: Sequence[Any], name: str) -> Prog
     """
     with compiling_for(platform, len(devices)):
         parts = setup.build(config)
-        length = (config.data.steps_per_dispatch or feed.default_steps_per_dispatch()) if name == "dispatch" else 1
+        asked = config.data.steps_per_dispatch if name == "dispatch" else 1
+        length = feed.steps_of_dispatch(asked, parts.schedule)
         shardings = sharding.over(list(devices))
         state = jax.eval_shape(parts.initial_state)
         about, batch = parts.info, config.eval_batch_size if name == "eval" else config.batch_size

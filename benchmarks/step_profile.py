@@ -111,7 +111,7 @@ def summarised(found: Sequence[Event], texts: dict[str, str], steps: int) -> dic
 
 
 def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any]:
-    """Traces two dispatches of the first case, after it is warm."""
+    """Traces a few dispatches of the first case, all of one epoch, after it is warm."""
     if "--xla_gpu_enable_command_buffer" not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {NO_GRAPHS}".strip()
     import jax
@@ -120,10 +120,14 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any
 
     arrays, about = training.data_of(options.dataset, options.data_dir, options.random, options.image_px)
     setting = next(settings(options))
-    case, steps = options.cases[0], options.dispatches * setting.steps_per_dispatch
+    case, many = options.cases[0], setting.steps_per_dispatch
     config = config_for(options.dataset, case, setting, extra)
     run = training.start(config, arrays, about, constant=case == FLOOR)
-    run.advance(setting.steps_per_dispatch)
+    room = run.parts.schedule.fewest_steps // many  # for dispatches of many steps in an epoch
+    run.advance(many)
+    if room <= options.dispatches:
+        run.epoch()
+    steps = many * min(options.dispatches, room)
     with jax.profiler.trace(str(options.out)):
         run.advance(steps)
     return {"name": f"{setting.name}, {case}", **summarised(list(events(options.out)), programs(), steps)}

@@ -47,17 +47,20 @@ class Setting(NamedTuple):
 
 
 def settings(options: argparse.Namespace) -> Iterator[Setting]:
-    """Every combination of what was asked for; tf.data dispatches step by step, whatever --steps_per_dispatch is."""
+    """Every combination of what was asked for, with the steps per dispatch that run; with tf.data that is one."""
     import jax.numpy as jnp
 
+    from softaug_jax.data.info import info
+    from softaug_jax.data.schedule import Schedule
     from softaug_jax.models import compute_dtype
-    from softaug_jax.train.feed import default_steps_per_dispatch
+    from softaug_jax.train.feed import steps_of_dispatch
 
     for model, batch, loader, dtype in itertools.product(
         options.model, options.batch_size, options.loader, options.dtype
     ):
+        schedule = Schedule(options.random or info(options.dataset).num_train, batch, epochs=1)
         asked = options.steps_per_dispatch if loader == "device" else [1]
-        for many in dict.fromkeys(n or default_steps_per_dispatch() for n in asked):
+        for many in dict.fromkeys(steps_of_dispatch(n, schedule) for n in asked):
             yield Setting(model, batch, loader, many, jnp.dtype(compute_dtype(dtype)).name)
 
 
@@ -96,7 +99,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=words, default=["resnet18"])
     parser.add_argument("--batch_size", type=counts, default=[128])
     parser.add_argument("--loader", type=words, default=["device"], help="device, tfdata")
-    parser.add_argument("--steps_per_dispatch", type=counts, default=[0], help="default: 64, on CPU 1")
+    parser.add_argument(
+        "--steps_per_dispatch", type=counts, default=[0], help="an epoch's at most; default: 64, on CPU 1"
+    )
     parser.add_argument("--dtype", type=words, default=["auto"], help="auto, float32, bfloat16")
     parser.add_argument("--cases", type=words, default=list(USUAL), help=f"of {','.join(AUGMENTATIONS)}")
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")

@@ -107,7 +107,8 @@ class Training:
         """`run_feed` has `run` as the training loop's feeds have it."""
         self.parts, self.state, self.step = parts, initial_state, 0
         self.sums: StepSums | None = None
-        self._feed, self._images_per_step, self._lap_steps = run_feed, images_per_step, 0
+        self._feed, self._images_per_step = run_feed, images_per_step
+        self._lap_steps, self._lap_epochs = 0, 1
 
     def advance(self, steps: int) -> None:
         """Trains so many steps and waits for their end; UsageError if a loss was not finite."""
@@ -130,19 +131,24 @@ class Training:
         return self.sums.means["loss"]
 
     def warm_up(self, seconds: float, steps: int = 0) -> None:
-        """Compiles, and decides how long a lap is: so many steps, or whole epochs that take at least so long."""
-        self._lap_steps = steps or self.parts.schedule.step_of_epoch(1)
-        self.advance(1)  # the program for the steps left over at an epoch's end
-        self.advance(self._lap_steps)
-        if not steps:
-            start = time.perf_counter()
-            self.lap()
-            self._lap_steps *= max(1, math.ceil(seconds / (time.perf_counter() - start)))
+        """Compiles, and decides what a lap is: so many steps, or whole epochs that take at least so long."""
+        self._lap_steps = steps
+        if steps:
+            self.advance(1)  # the program for the steps left over at an epoch's end
+            self.advance(steps)
+            return
+        self.epoch()
+        self.advance(1)  # as above: the first epoch may have had none left over
+        start = time.perf_counter()
+        self.epoch()
+        self._lap_epochs = max(1, math.ceil(seconds / (time.perf_counter() - start)))
 
     def lap(self) -> int:
         """Trains one lap; returns its images."""
-        self.advance(self._lap_steps)
-        return self._lap_steps * self._images_per_step
+        start, schedule = self.step, self.parts.schedule
+        end = schedule.step_of_epoch(schedule.epoch_of_step(start) + self._lap_epochs)
+        self.advance(self._lap_steps or end - start)
+        return (self.step - start) * self._images_per_step
 
     def _read(self, sums: StepSums) -> None:
         sums = jax.device_get(sums)
@@ -163,7 +169,7 @@ def start(config: Any, arrays: Arrays, about: DatasetInfo, *, constant: bool = F
     validate(config, jax.device_count())
     parts, shardings = parts_of(config, about, len(arrays.labels)), sharding.over()
     if constant:
-        many = config.data.steps_per_dispatch or feed.default_steps_per_dispatch()
+        many = feed.steps_of_dispatch(config.data.steps_per_dispatch, parts.schedule)
         many = many if config.data.loader == "device" else 1
         run_feed: Any = ConstantFeed(parts.step, arrays, parts.schedule, shardings, many)
     else:

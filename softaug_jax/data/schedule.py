@@ -22,6 +22,11 @@ class Schedule(NamedTuple):
         """Steps of the whole run."""
         return self.step_of_epoch(self.epochs)
 
+    @property
+    def fewest_steps(self) -> int:
+        """Steps that every epoch has; some have one more. 1 where a batch is larger than the set."""
+        return max(1, self.num_train // self.batch_size)
+
     def step_of_epoch(self, epoch: int) -> int:
         """The number of steps after which `epoch` epochs have been seen to the end."""
         return -(-epoch * self.num_train // self.batch_size)

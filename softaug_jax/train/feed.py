@@ -117,6 +117,11 @@ def default_steps_per_dispatch() -> int:
     return 1 if platform() == "cpu" else 64
 
 
+def steps_of_dispatch(asked: int, schedule: Schedule) -> int:
+    """How many steps the device loader dispatches at once: `asked`, or the default if 0, but at most an epoch's."""
+    return min(asked or default_steps_per_dispatch(), schedule.fewest_steps)
+
+
 class HostFeed:
     """Batches read and drawn by tf.data on the host, one step a dispatch."""
 
@@ -145,7 +150,7 @@ class DeviceFeed:
     def __init__(
         self, step: TrainStep, arrays: Arrays, schedule: Schedule, shardings: Shardings, steps_per_dispatch: int
     ):
-        self._many = steps_per_dispatch or default_steps_per_dispatch()
+        self._many = steps_of_dispatch(steps_per_dispatch, schedule)
         self._schedule, self._replicated = schedule, shardings.replicated
         self._arrays, self._data = arrays, device.put(arrays, shardings.replicated)
         self._order: tuple[int, Any] = (-1, None)  # of which epoch, and its order

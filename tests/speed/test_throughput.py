@@ -3,15 +3,21 @@
 import argparse
 import json
 import time
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import first_step, members, throughput, training
 from benchmarks.throughput_cases import Setting, add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
+from softaug_jax.data.schedule import Schedule
 from softaug_jax.target import compiling_for
+from softaug_jax.train import feed, sharding
+from softaug_jax.train.steps import NO_STEP, StepSums
 
 TOY = ["--dataset=digits", "--model=resnet8", "--batch_size=16"]
 SETTING = Setting("resnet8", 16, "device", 1, "float32")
@@ -76,6 +82,33 @@ def test_a_lap_trains_on_and_its_images_are_those_of_its_steps(digits):
     assert run.sums.means["visibility"] < 1.0
 
 
+class Dispatches:
+    """A feed that trains nothing, and says of how many steps each dispatch was."""
+
+    def __init__(self, schedule, many):
+        self.schedule, self.many, self.seen = schedule, many, []
+
+    def run(self, state, start, stop):
+        for _, steps in self.schedule.dispatches(start, stop, self.many):
+            self.seen.append(steps)
+            start += steps
+            yield state, start, StepSums({"loss": np.float32(steps)}, np.float32(steps), NO_STEP)
+
+
+@pytest.mark.parametrize("many", [1, 64, 390])
+def test_a_lap_is_an_epoch_from_its_start_and_both_its_programs_have_run(many):
+    schedule = Schedule(50_000, 128, 500)  # of 391, 391, 390 ... steps
+    dispatches = Dispatches(schedule, many)
+    run = training.Training(SimpleNamespace(schedule=schedule), dispatches, None, 128)
+    run.warm_up(0.0)
+    assert {1, many} == set(dispatches.seen)
+    for epoch in range(2, 8):
+        assert run.step == schedule.step_of_epoch(epoch)
+        del dispatches.seen[:]
+        assert run.lap() == 128 * (schedule.step_of_epoch(epoch + 1) - schedule.step_of_epoch(epoch))
+        assert dispatches.seen == [many] * (390 // many) + [1] * (sum(dispatches.seen) - 390 // many * many)
+
+
 @pytest.mark.slow
 def test_each_member_trains_as_it_would_alone(digits):
     arrays, about = digits
@@ -119,6 +152,38 @@ def test_settings_are_all_combinations_but_tfdata_dispatches_step_by_step():
         found = [(s.batch_size, s.loader, s.steps_per_dispatch, s.dtype) for s in settings(options)]
     expected = [(b, "device", n, "bfloat16") for b in (8, 16) for n in (2, 4)]
     assert sorted(found) == sorted([*expected, (8, "tfdata", 1, "bfloat16"), (16, "tfdata", 1, "bfloat16")])
+
+
+def test_a_dispatch_is_no_longer_than_an_epoch_and_the_setting_says_so():
+    options = options_of("--batch_size=128,1024", "--steps_per_dispatch=64,390,1000")
+    with compiling_for("gpu", 1):
+        assert [(s.batch_size, s.steps_per_dispatch) for s in settings(options)] == [
+            (128, 64), (128, 390), (1024, 48)
+        ]  # fmt: skip
+        assert [s.steps_per_dispatch for s in settings(options_of("--random=96", "--batch_size=128,16"))] == [1, 6]
+        schedule = Schedule(50_000, 1024, 6)  # of 49 steps, the last of 48
+        many = feed.steps_of_dispatch(0, schedule)
+    whole = list(schedule.dispatches(0, schedule.total_steps, many))
+    assert [steps for _, steps in whole] == [48, 1] * 5 + [48]
+    for done in range(len(whole)):  # a run that goes on from any of them has those that are left
+        step = sum(steps for _, steps in whole[:done])
+        assert list(schedule.dispatches(step, schedule.total_steps, many)) == whole[done:]
+
+
+def test_the_device_s_feed_dispatches_a_short_epoch_at_once(digits):
+    class State(NamedTuple):
+        step: jax.Array
+        key: jax.Array
+
+    def step(state, batch):
+        count = jnp.float32(len(batch["label"]))
+        return state._replace(step=state.step + 1), StepSums({"loss": count}, count, jnp.int32(NO_STEP))
+
+    schedule = Schedule(1437, 512, 2)  # of 3 steps
+    source = feed.DeviceFeed(step, digits[0], schedule, sharding.over(), 64)
+    state = jax.device_put(State(jnp.int32(0), jax.random.key(0)), sharding.over().replicated)
+    seen = [(done, int(state.step), float(sums.examples)) for state, done, sums in source.run(state, 0, 6)]
+    assert seen == [(2, 2, 1024.0), (3, 3, 512.0), (5, 5, 1024.0), (6, 6, 512.0)]
 
 
 def test_random_images_of_another_size_get_imagenet_classes_and_stem():
