@@ -10,7 +10,7 @@ from benchmarks.study_records import images_per_class
 from softaug_jax.report import layout
 from softaug_jax.report.compare import noise_limit
 from softaug_jax.report.paper_table import NOTHING, PAPER_EPOCHS, paper_figure
-from softaug_jax.report.placing import Placed
+from softaug_jax.report.placing import Placed, about_otherwise
 from softaug_jax.report.runs import OCCLUSION, Run
 from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.report.table import MEASURED, SPEED, Column, about_seeds
@@ -37,6 +37,7 @@ class Line(NamedTuple):
     figures: dict[str, Figure]
     change: Figure | None
     noise: float | None  # a change up to this is within noise, at 95 %
+    otherwise: str  # how they are measured otherwise than the entry's config says
 
     def cells(self) -> list[str]:
         """As text; errors in percent."""
@@ -101,17 +102,17 @@ def _lines(entries: Sequence[Entry], placed: Placed, epochs: int) -> list[Line]:
     lines: list[Line] = []
     first: dict[str, Line] = {}  # of each network
     for entry in entries:
-        runs = placed.runs.get((epochs, entry), [])
+        runs, otherwise = placed.runs.get((epochs, entry), []), placed.otherwise.get((epochs, entry), "")
         keys = [key for key in KEYS if runs and all(run.results.get(key) is not None for run in runs)]
         if len(_devices(runs)) > 1:  # their mean is no device's
             keys = [key for key in keys if key != SPEED.key]
         figures = {key: mean_and_error([run.results[key] for run in runs]) for key in keys}
         change = noise = None
         base = first.get(entry.model)
-        if base is not None and base.runs and runs:
+        if base is not None and base.runs and runs and base.otherwise == otherwise:
             change = difference(base.figures[ERROR.key], figures[ERROR.key])
             noise = noise_limit(base.runs, runs)
-        lines.append(Line(entry, runs, figures, change, noise))
+        lines.append(Line(entry, runs, figures, change, noise, otherwise))
         first.setdefault(entry.model, lines[-1])
     return lines
 
@@ -131,6 +132,7 @@ def _notes(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
     if groups:
         where = ", ".join(_devices([run for members in groups for run in members]))
         notes.append(f"Figures are those after the last epoch, not of the best one, on {where}." + about_seeds(groups))
+    notes += about_otherwise((f"{line.entry.method} of {line.entry.model}", line.otherwise) for line in lines)
     if any(entry.paper for entry in entries):
         notes.append(
             f"The paper's are means of 3 runs of {PAPER_EPOCHS} epochs: those of fewer do not compare with them."

@@ -161,9 +161,8 @@ def _in_no_table(runs: Sequence[Run], tables: Sequence[PaperTable]) -> list[str]
             notes.append(f"In none of these tables, but in that of --table={name}: {_names(there)}.")
         strays = [run for run in strays if run.workdir not in found]
     for run in strays:
-        reasons = [stray for table in tables for stray in table.strays if stray.startswith(f"{run.workdir} ")]
-        near = [reason for reason in reasons if "nearest" in reason]
-        notes.append(f"In no table: {min(near or reasons or [str(run.workdir)], key=len)}")
+        reasons = [stray for table in tables for stray in table.strays if stray.workdir == run.workdir]
+        notes.append(f"In no table: {min(reasons, key=lambda stray: stray.differences, default=run.workdir)}")
     return notes
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from softaug_jax import commands
 from softaug_jax.report import layout
 from softaug_jax.report.paper import lookup
-from softaug_jax.report.placing import Placed, place
+from softaug_jax.report.placing import Placed, Stray, about_otherwise, place
 from softaug_jax.report.runs import Run
 from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.report.table import about_seeds
@@ -41,6 +41,7 @@ class Line(NamedTuple):
     figures: dict[str, Figure]  # of ours, as far as measured: top1_error, nll, ece
     change: Figure | None
     paper_ece: Figure | None = None
+    otherwise: str = ""  # how ours are measured otherwise than the cell's config says
 
     def cells(self, epochs: int) -> list[str]:
         """As text; errors in percent."""
@@ -82,7 +83,7 @@ class PaperTable(NamedTuple):
     name: str
     blocks: dict[int, list[Line]]
     notes: list[str]
-    strays: list[str]  # finished runs without a row, and why
+    strays: list[Stray]  # finished runs without a row, and why
 
     def text(self) -> str:
         """In aligned columns, for a terminal."""
@@ -165,16 +166,18 @@ def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
     """The rows of one network on one data set, the baseline first."""
     lines: list[Line] = []
     for cell in members:
-        runs = placed.runs.get((epochs, cell), [])
+        runs, otherwise = placed.runs.get((epochs, cell), []), placed.otherwise.get((epochs, cell), "")
         names = {key: f"{cell.prefix}{key}" for key in ("top1_error", "nll", "ece")}
         measured = {key: name for key, name in names.items() if runs and all(name in run.results for run in runs)}
         figures = {key: mean_and_error([run.results[name] for run in runs]) for key, name in measured.items()}
         base = lines[0] if lines else None
         paper = paper_figure(cell)
         paper_change = difference(base.paper, paper) if base and base.paper and paper else None
-        change = difference(base.figures["top1_error"], figures["top1_error"]) if base and base.runs and runs else None
+        change = None
+        if base and base.runs and runs and base.otherwise == otherwise:
+            change = difference(base.figures["top1_error"], figures["top1_error"])
         paper_ece = paper_figure(cell, "ece") if cell.paper and cell.paper.table == 3 else None  # no other has any
-        lines.append(Line(cell, runs, paper, paper_change, figures, change, paper_ece))
+        lines.append(Line(cell, runs, paper, paper_change, figures, change, paper_ece, otherwise))
     return lines
 
 
@@ -192,9 +195,16 @@ def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
     notes = ["Change is in points, against Baseline; the paper's is that of the means it prints."]
     if tables := {line.cell.paper.table for line in lines if line.cell.paper}:
         about = "how many epochs it does not say" if tables == {4} else f"of {PAPER_EPOCHS} epochs on CIFAR"
-        notes[0] += f" The paper's figures are means of 3 runs, {about}."
+        quotes = any(figure and figure[1] is None for line in lines for figure in (line.paper, line.paper_ece))
+        notes[0] += f" The paper's {'own ' if quotes else ''}figures are means of 3 runs, {about}"
+        notes[0] += "; those without ± it quotes from others." if quotes else "."
     if runs := [line.runs for line in lines if line.runs]:
         notes.append("Ours are those after the last epoch, not of the best one." + about_seeds(runs))
+    notes += about_otherwise(
+        (f"{line.cell.method} of {line.cell.model} on {line.cell.dataset}, {epochs:g} epochs", line.otherwise)
+        for epochs, block in blocks.items()
+        for line in block
+    )
     notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.config is None)
     for epochs, block in blocks.items():
         notes += _to_run(name, epochs, block)

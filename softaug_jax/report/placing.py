@@ -1,9 +1,11 @@
-"""Which rows of a table a finished run belongs to: those whose configs train the same."""
+"""Which rows of a table a finished run belongs to: those whose configs train the same, and measure it alike."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax.report.runs import Run
@@ -12,16 +14,37 @@ from softaug_jax.run_files import Tree, settings
 if TYPE_CHECKING:
     from configs.tables import Cell
 
-# Fields that decide nothing of what is trained, beside data (but one) and evals; rows hold several seeds and epochs.
-FREE = ("name", "seed", "epochs", "eval_every_epochs", "checkpoint_every_epochs", "eval_batch_size")
-FREE_PREFIXES = ("data.", "evals.")
+# Fields that decide neither what is trained nor a table's figures; rows hold several seeds and epochs.
+FREE = {
+    *("name", "seed", "epochs", "eval_every_epochs", "checkpoint_every_epochs", "eval_batch_size"),
+    # Where the images are and how they are read.
+    *("data.dir", "data.v2_dir", "data.download", "data.loader", "data.threads", "data.steps_per_dispatch"),
+    "data.skip_unreadable",
+    # What is measured, and nearest neighbours, which no table has; how the rest is measured counts.
+    *("evals.periodic", "evals.final", "evals.knn_k", "evals.knn_temperature"),
+}
+
+
+class Stray(NamedTuple):
+    """A finished run without a row, and why."""
+
+    workdir: Path
+    differences: float  # how many fields keep it from the nearest row; infinite: it is of other data or another network
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.workdir} {self.why}"
 
 
 class Placed(NamedTuple):
-    """Finished runs by epochs and cell, and for each run that has no cell, why."""
+    """Finished runs by epochs and cell, and those that have no cell.
+
+    The runs of a cell are measured alike. Where that is not as its config says, `otherwise` says how.
+    """
 
     runs: dict[tuple[int, Cell], list[Run]]
-    strays: list[str]
+    strays: list[Stray]
+    otherwise: dict[tuple[int, Cell], str]
 
 
 def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
@@ -31,10 +54,11 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
     trained on ImageNet is tested on two sets.
     The cell's config is built for the run's epochs, so that what follows from them (the final uncropped epochs of the
     soft crop) counts as the same, and what was set by hand does not.
+    Of runs that were measured differently a cell keeps those as its config says, or else most of them.
     """
     trainable = [cell for cell in cells if cell.config is not None]
     found: dict[tuple[int, Cell], list[Run]] = {}
-    strays = []
+    strays: dict[Path, Stray] = {}
     built: dict[int, dict[Cell, Tree]] = {}
     for run in runs:
         epochs = run.config["epochs"]
@@ -42,38 +66,77 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
             built[epochs] = {cell: trained(cell.build(epochs).to_dict()) for cell in trainable}
         ours = trained(run.config)
         same = [cell for cell, config in built[epochs].items() if config == ours]
-        for cell in same:
-            if f"{cell.prefix}top1_error" in run.results:
-                found.setdefault((epochs, cell), []).append(run)
+        tested = [cell for cell in same if f"{cell.prefix}top1_error" in run.results]
+        for cell in tested:
+            found.setdefault((epochs, cell), []).append(run)
         if not same:
-            strays.append(f"{run.workdir} {_why(ours, built[epochs])}")
-    return Placed(found, strays)
+            strays[run.workdir] = Stray(run.workdir, *_why(ours, built[epochs]))
+        elif not tested:
+            lacking = " or ".join(dict.fromkeys(f"{cell.prefix}top1_error" for cell in same))
+            strays[run.workdir] = Stray(run.workdir, 0, f"has no {lacking}: evals.final of its config lacks it.")
+    rows: dict[tuple[int, Cell], list[Run]] = {}
+    otherwise: dict[tuple[int, Cell], str] = {}
+    for (epochs, cell), members in found.items():
+        config = cell.build(epochs).to_dict()
+        kept = _measured_alike(members, config)
+        rows[epochs, cell] = kept
+        if words := _otherwise(kept[0].config, config):
+            otherwise[epochs, cell] = "; ".join(words)
+        for run in members:
+            if run not in kept:
+                words = _otherwise(run.config, kept[0].config)
+                why = f"is measured otherwise than the runs of {cell.method}, with {'; '.join(words)}."
+                strays.setdefault(run.workdir, Stray(run.workdir, len(words), why))
+    return Placed(rows, list(strays.values()), otherwise)
 
 
 def trained(config: Tree) -> Tree:
-    """What decides what is trained: the config, flat, as JSON has it, without seed, epochs, data and evals."""
-    flat = settings(json.loads(json.dumps(config)))
-    return {name: value for name, value in flat.items() if not _is_free(name)}
+    """What decides what is trained: the config, flat, as JSON has it, without seed, epochs and evals."""
+    return {name: value for name, value in _counting(config).items() if not name.startswith("evals.")}
 
 
-def _is_free(name: str) -> bool:
-    return name in FREE or (name.startswith(FREE_PREFIXES) and name != "data.images_per_class")
+def about_otherwise(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Sentences on rows that are measured otherwise than their configs say, of each row's name and in what."""
+    by_words: dict[str, list[str]] = {}
+    for name, words in rows:
+        if words:
+            by_words.setdefault(words, []).append(name)
+    return [
+        f"Measured with {words}: {', '.join(names)}. Change is between rows that are measured alike."
+        for words, names in by_words.items()
+    ]
 
 
-def _why(ours: Tree, built: dict[Cell, Tree]) -> str:
-    """The row that is nearest, and in what it differs."""
+def _counting(config: Tree) -> Tree:
+    return {name: value for name, value in settings(json.loads(json.dumps(config))).items() if name not in FREE}
+
+
+def _measured_alike(runs: Sequence[Run], config: Tree) -> list[Run]:
+    """Those measured as the config says; if there are none, the largest number that are measured alike."""
+    alike = lambda theirs: [run for run in runs if not _otherwise(run.config, theirs)]
+    return alike(config) or max((alike(run.config) for run in runs), key=len)
+
+
+def _otherwise(ours: Tree, theirs: Tree) -> list[str]:
+    """How the first config measures otherwise; a field that only one of them has is of a later version."""
+    a, b = ({n: value for n, value in _counting(c).items() if n.startswith("evals.")} for c in (ours, theirs))
+    return [f"{name} = {a[name]}, not {b[name]}" for name in sorted(a.keys() & b.keys()) if a[name] != b[name]]
+
+
+def _why(ours: Tree, built: dict[Cell, Tree]) -> tuple[float, str]:
+    """In how many fields the row that is nearest differs, and which row and fields those are."""
     near = [
         cell
         for cell in built
         if (cell.trained_on or cell.dataset, cell.model) == (ours.get("dataset"), ours.get("model.name"))
     ]
     if not near:
-        return f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for."
+        return inf, f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for."
     differences = {cell: _differing(ours, built[cell]) for cell in near}
     cell = min(near, key=lambda cell: len(differences[cell]))
     fields = [f"{name} = {ours.get(name)}, not {built[cell].get(name)}" for name in differences[cell]]
     more = f" and {len(fields) - 4} more" if len(fields) > 4 else ""
-    return f"is nearest to {cell.method}, but has {'; '.join(fields[:4])}{more}."
+    return len(fields), f"is nearest to {cell.method}, but has {'; '.join(fields[:4])}{more}."
 
 
 def _differing(ours: Tree, theirs: Tree) -> list[str]:

@@ -71,7 +71,9 @@ def put(workdir, config="cifar10_baseline", arg="", top1_error=0.05, fields=None
     """A finished run of a config, as main.py would leave it."""
     built = importlib.import_module(f"configs.{config}").get_config(arg)
     built.update_from_flattened_dict(fields or {})
-    return make_run(workdir, changes=built.to_dict(), seed=built.seed, top1_error=top1_error, **options)
+    made = make_run(workdir, changes=built.to_dict(), seed=built.seed, top1_error=top1_error, **options)
+    (workdir / "config.json").write_text(json.dumps(built.to_dict()))
+    return made
 
 
 def _bins(rng, num_test, top1_error, ece):

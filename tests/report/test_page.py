@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from html.parser import HTMLParser
+from math import inf
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,7 +17,8 @@ from PIL import Image
 from benchmarks import study
 from softaug_jax.report import find, page, page_figures
 from softaug_jax.report.__main__ import main
-from softaug_jax.report.paper_table import paper_table
+from softaug_jax.report.paper_table import PaperTable, paper_table
+from softaug_jax.report.placing import Stray
 from tests.report.synthetic import make_run, put
 
 ROOT = Path(__file__).parents[2]
@@ -205,7 +207,19 @@ def test_what_is_left_out_is_named(written, parsed):
     assert f"{runs / 'under_way'} is not finished: left out." in notes
     assert f"Of another data set or network than was asked for: {runs / 'digits'}." in notes
     (nearest,) = (note for note in notes if note.startswith("In no table:"))
-    assert nearest == f"In no table: {runs / 'sigma'} is nearest to SA, but has augment.sigma = 0.1, not 0.3."
+    assert (
+        nearest
+        == f"In no table: {runs / 'sigma'} is nearest to Soft Augmentation, but has augment.sigma = 0.1, not 0.3."
+    )
+
+
+def test_the_nearest_row_is_that_of_the_fewest_differences_however_long_the_reason(tmp_path):
+    put(tmp_path / "run", "cifar10_sa", fields={"augment.sigma": 0.1})
+    (run,) = find([tmp_path])
+    reasons = [(inf, "is of others."), (3, "is nearest to A."), (1, "is nearest to B, as a long sentence says.")]
+    tables = [PaperTable("", {}, [], [Stray(run.workdir, *reason)]) for reason in reasons]
+    notes = page._in_no_table([run], tables)
+    assert notes == [f"In no table: {run.workdir} is nearest to B, as a long sentence says."]
 
 
 def test_without_measurements_each_section_says_so(tmp_path):

@@ -87,12 +87,67 @@ def test_runs_made_by_hand_count_if_they_train_the_same(tmp_path):
     table = paper_table("table2", find([tmp_path]), ["cifar10"])
     placed = {key[2:]: [run.workdir.name for run in line.runs] for key, line in lines_of(table).items() if line.runs}
     assert placed == {("resnet18", "SA"): ["same"], ("resnet18", "RA"): ["by_field"]}
-    strays = {Path(stray.split()[0]).name: stray.split(" ", 1)[1] for stray in table.strays}
+    strays = {stray.workdir.name: stray.why for stray in table.strays}
     assert strays == {
         "sigma": "is nearest to SA, but has augment.sigma = 0.25, not 0.3.",
         "uncropped": "is nearest to SA, but has augment.uncropped_final_epochs = 0, not 20.",
         "other": "is of cifar100 and resnet18, which the table was not asked for.",
     }
+
+
+def test_runs_at_another_resolution_are_of_no_row(tmp_path):
+    put(tmp_path / "usual", "imagenet_baseline", "seed=0", 0.23, {"data.threads": 3, "data.v2_dir": "/v2"})
+    put(tmp_path / "small", "imagenet_baseline", "seed=1", 0.35, {"data.size_px": 96, "data.resize_px": 112})
+    table = paper_table("table2", find([tmp_path]), ["imagenet"], ["resnet50"])
+    line = lines_of(table)[300, "imagenet", "resnet50", "Baseline"]
+    assert (line.figures["top1_error"], len(line.runs)) == ((0.23, None), 1)
+    (stray,) = table.strays
+    assert stray.why == "is nearest to Baseline, but has data.resize_px = 112, not 256; data.size_px = 96, not 224."
+
+
+def test_a_row_is_of_runs_that_are_measured_alike(tmp_path):
+    for seed in range(2):
+        put(tmp_path / f"sa{seed}", "cifar10_sa", f"seed={seed}", ece=0.02, fields={"evals.knn_k": 7} if seed else {})
+    put(tmp_path / "coarse", "cifar10_sa", "seed=2", ece=0.06, fields={"evals.num_bins": 2})
+    table = paper_table("table2", find([tmp_path]), ["cifar10"], ["resnet18"])
+    line = lines_of(table)[500, "cifar10", "resnet18", "SA"]
+    assert line.figures["ece"] == (0.02, 0.0)
+    (stray,) = table.strays
+    assert str(stray).endswith("/coarse is measured otherwise than the runs of SA, with evals.num_bins = 2, not 10.")
+    assert not any("Measured with" in note for note in table.notes)
+
+
+def test_rows_that_are_all_measured_otherwise_stay_and_say_how(tmp_path):
+    """As docs/results.md runs Table 4; a row that is measured as usual has no change against them."""
+    features = {"evals.probe_augment": False}
+    for name, fields in (("none", features), ("sa1", features), ("sa2", {})):
+        rate = 0.1 if name == "sa2" else 0.2
+        arg = f"dataset=cifar100,hypothesis={name},learning_rate={rate}"
+        put(tmp_path / name, "simsiam", arg, {"none": 0.4, "sa1": 0.39, "sa2": 0.3}[name], fields, method=name)
+    table = paper_table("table4", find([tmp_path]), ["cifar100"])
+    lines = {key[3]: line for key, line in lines_of(table).items()}
+    assert table.strays == [] and [len(line.runs) for line in lines.values()] == [1, 1, 1]
+    assert lines["SA#1"].change == (pytest.approx(-0.01), None) and lines["SA#2"].change is None
+    rows = "Baseline of resnet18 on cifar100, 800 epochs, SA#1 of resnet18 on cifar100, 800 epochs"
+    assert f"Measured with evals.probe_augment = False, not True: {rows}. Change is between rows that" in table.text()
+
+
+def test_a_run_without_a_top_1_error_is_named(tmp_path):
+    workdir, summary = put(tmp_path / "run", "simsiam", "dataset=cifar10,learning_rate=0.2", method="SimSiam")
+    del summary["top1_error"]
+    (workdir / "summary.json").write_text(json.dumps(summary))
+    table = paper_table("table4", find([tmp_path]), ["cifar10"])
+    assert [str(stray) for stray in table.strays] == [
+        f"{workdir} has no top1_error: evals.final of its config lacks it."
+    ]
+
+
+def test_only_the_authors_own_figures_are_said_to_be_means_of_three_runs():
+    notes = {name: paper_table(name, [], ["cifar10"]).notes[0] for name in ("table2", "table3")}
+    assert "The paper's figures are means of 3 runs, of 500 epochs on CIFAR." in notes["table2"]
+    assert notes["table3"].endswith(
+        "The paper's own figures are means of 3 runs, of 500 epochs on CIFAR; those without ± it quotes from others."
+    )
 
 
 def test_epochs_are_never_mixed(runs):
@@ -130,7 +185,7 @@ def test_table_1_and_the_extras(tmp_path):
     assert line.paper == (0.2069, 0.0017)
     assert line.paper_change[0] == pytest.approx(0.2069 - 0.2080)
     assert line.change[0] == pytest.approx(0.01)
-    assert len(table.strays) == 1 and "control is nearest to " in table.strays[0]
+    assert len(table.strays) == 1 and "control is nearest to " in str(table.strays[0])
     cifar10 = paper_table("table1", [], ["cifar10"])
     assert {line.paper for line in lines_of(cifar10).values()} == {None}
     extras = lines_of(paper_table("extras", found, ["cifar100"]))
@@ -228,4 +283,4 @@ def test_a_run_made_before_a_field_existed_keeps_its_row(tmp_path):
     config["model"]["norm_group"] = 16
     (workdir / "config.json").write_text(json.dumps(config))
     (stray,) = paper_table("table2", find([tmp_path]), ["cifar10"], ["resnet18"]).strays
-    assert "model.norm_group = 16, not 0" in stray
+    assert "model.norm_group = 16, not 0" in stray.why
