@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_core import BATCH, provenance, record_on_one_core
+from benchmarks.one_core import BATCH, record_on_one_core
 from benchmarks.rounds import measure, ratios
 
 SIZE_PX = 224
@@ -140,12 +140,10 @@ def main(options: argparse.Namespace, folder: Path, core: int) -> dict[str, Any]
             ratio[name] = ratios(values, rates[PEERS[name]])
             line += "   {median:.2f} x {peer} ({min:.2f} to {max:.2f})".format(**ratio[name], peer=PEERS[name])
         print(line)
-    packages = ("jax", "tensorflow-cpu", "torch", "torchvision", "numpy", "pillow")
     return {
         "images_per_second": rates,
         "ratio": ratio,
         "kilobytes": kilobytes,
-        **provenance("benchmarks.image_pipeline", options, packages),
     }
 
 
@@ -164,4 +162,4 @@ if __name__ == "__main__":
             folder = Path(options.folder) if options.folder else make_files(Path(scratch) / "set", options.images)
             return main(options, folder, core)
 
-    record_on_one_core(measured, options.json)
+    record_on_one_core("benchmarks.image_pipeline", options, measured)

@@ -17,7 +17,8 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.one_core import BATCH, images_of, measure, median_ratio, provenance, run_on_one_core
+from benchmarks.one_core import BATCH, images_of, measure, run_on_one_core
+from benchmarks.rounds import ratios
 
 SIGMA = 0.3
 
@@ -109,7 +110,7 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     arrays = images_of(options.dataset, options.data_dir, options.images)
     peer, peer_batches = per_image_pipeline(arrays)
     rates = measure({**our_pipelines(arrays), peer: peer_batches}, options.rounds, options.seconds)
-    ratio = {name: median_ratio(rates[name], rates[peer]) for name in ("host", "host+pixels")}
+    ratio = {name: ratios(rates[name], rates[peer])["median"] for name in ("host", "host+pixels")}
     print(f"one core ({core}), batches of {BATCH}, {options.dataset} images, median of {options.rounds} rounds")
     for name, values in rates.items():
         times = f"{ratio[name]:6.1f} x" if name in ratio else ""
@@ -118,9 +119,8 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
         "images_per_second": rates,
         "ratio_to_per_image": ratio,
         "peer": peer,
-        **provenance("benchmarks.input_pipeline", options, ("jax", "tensorflow-cpu", "torch", "numpy", "pillow")),
     }
 
 
 if __name__ == "__main__":
-    run_on_one_core(__doc__, main)
+    run_on_one_core("benchmarks.input_pipeline", __doc__, main)

@@ -7,15 +7,19 @@ import importlib.metadata
 import os
 import platform
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_core import installed
-
 COMMIT = "SOFTAUG_COMMIT"  # what records name where the checkout has no .git to ask
-PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "flax", "optax", "numpy", "torch", "torchvision")
+PACKAGES = (
+    "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu", "flax", "optax", "numpy", "torch",
+    "torchvision", "tensorflow-cpu", "pillow",
+)  # fmt: skip
+# What has the kernel end a child when its parent ends, however that ends.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--") if sys.platform == "linux" and shutil.which("setpriv") else ()
 
 
 def provenance(module: str, words: Sequence[str], device: str, num_devices: int = 1) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def provenance(module: str, words: Sequence[str], device: str, num_devices: int 
         "device": device,
         "num_devices": num_devices,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load": load(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "commit": commit() or os.environ.get(COMMIT),
         "versions": {
@@ -52,9 +56,28 @@ def jax_provenance(module: str, words: Sequence[str]) -> dict[str, Any]:
     return provenance(module, words, jax.devices()[0].device_kind, jax.device_count())
 
 
+def load() -> float | None:
+    """The load average of the last minute: to be asked before a measurement, whose own it is afterwards."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def installed(package: str) -> bool:
+    """Whether there is such a package."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def has_gpu() -> bool:
+    """Whether this machine shows a GPU by NVIDIA; asks no library, which would take its memory."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def python(module: str, *words: str) -> list[str]:
-    """The command that runs a module of the checkout in this Python."""
-    return [sys.executable, "-m", module, *words]
+    """The command that runs a module of the checkout in this Python, as a child that does not outlive this process."""
+    return [*WITH_PARENT, sys.executable, "-m", module, *words]
 
 
 def environment() -> dict[str, str]:

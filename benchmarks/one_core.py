@@ -1,24 +1,21 @@
-"""What the timings on one CPU core share: the core, the images, taking turns, and where a record comes from."""
+"""What the timings on one CPU core share: the core, the images, and the record that says so."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
 import os
-import platform
-import shlex
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks import machine, rounds
 
 BATCH = 128
 
 
-def run_on_one_core(doc: str | None, main: Callable[[argparse.Namespace, int], dict[str, Any]]) -> None:
+def run_on_one_core(module: str, doc: str | None, main: Callable[[argparse.Namespace, int], dict[str, Any]]) -> None:
     """The command: reads its options, pins the process, calls main(options, core) and writes the record."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="random", choices=["random", "cifar10", "cifar100"])
@@ -28,19 +25,21 @@ def run_on_one_core(doc: str | None, main: Callable[[argparse.Namespace, int], d
     parser.add_argument("--seconds", type=float, default=2.0, help="of each, each round")
     parser.add_argument("--json", default="", help="where to write the record")
     options = parser.parse_args()
-    record_on_one_core(lambda core: main(options, core), options.json)
+    record_on_one_core(module, options, lambda core: main(options, core))
 
 
-def record_on_one_core(measured: Callable[[int], dict[str, Any]], path: str) -> None:
-    """Pins the process, calls measured(core) and writes the record, if `path` is not empty."""
+def record_on_one_core(module: str, options: argparse.Namespace, measured: Callable[[int], dict[str, Any]]) -> None:
+    """Pins the process, calls measured(core) and writes the record, if `options.json` is not empty."""
     core = use_one_core()
     from softaug_jax.commands import as_command  # after the process is pinned: it imports jax
+    from softaug_jax.run_files import write_json
 
     @as_command
-    def command(_: list[str]) -> int:
-        record = measured(core)
-        if path:
-            Path(path).write_text(json.dumps(record, indent=2) + "\n")
+    def command(words: list[str]) -> int:
+        record = machine.provenance(module, words, "one CPU core")
+        record |= {"dataset": options.dataset, "batch_size": BATCH, "rounds": options.rounds, **measured(core)}
+        if options.json:
+            write_json(Path(options.json), record)
         return 0
 
     sys.exit(command())
@@ -70,54 +69,20 @@ def images_of(dataset: str, data_dir: str, num_images: int) -> Any:
     return Arrays(images, rng.integers(0, 10, num_images).astype(np.int32))
 
 
-def rate(batches: Iterator[Any], seconds: float) -> float:
-    """Images per second over about so many seconds."""
-    next(batches)
-    count, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
-        next(batches)
-        count += BATCH
-    return count / elapsed
+def measure(pipelines: dict[str, Iterator[Any]], number: int, seconds: float) -> dict[str, list[float]]:
+    """Images per second of each pipeline, one value a round of about so many seconds, after one that warms up."""
 
+    def lap_of(batches: Iterator[Any]) -> rounds.Lap:
+        def lap() -> int:
+            count, end = 0, time.perf_counter() + seconds
+            while not count or time.perf_counter() < end:
+                next(batches)
+                count += BATCH
+            return count
 
-def measure(pipelines: dict[str, Iterator[Any]], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Rates of each pipeline, one a round, taken in turn."""
-    rates: dict[str, list[float]] = {name: [] for name in pipelines}
-    for round_number in range(rounds + 1):
-        for name, batches in pipelines.items():
-            seen = rate(batches, seconds)
-            if round_number:  # the first one warms up
-                rates[name].append(seen)
-    return rates
+        return lap
 
-
-def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over the rounds of one rate to another."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
-def provenance(module: str, options: argparse.Namespace, packages: Sequence[str]) -> dict[str, Any]:
-    """How a record came about: command, data, machine, date, commit, and the versions of what is installed."""
-    from softaug_jax.train.summary import commit
-
-    return {
-        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-        "dataset": options.dataset,
-        "batch_size": BATCH,
-        "rounds": options.rounds,
-        "machine": f"{platform.machine()}, one of {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in packages if installed(package)},
-        },
-    }
-
-
-def installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    laps = {name: lap_of(batches) for name, batches in pipelines.items()}
+    for lap in laps.values():
+        lap()
+    return rounds.measure(laps, number)

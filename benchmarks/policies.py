@@ -18,7 +18,9 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.one_core import BATCH, images_of, installed, measure, median_ratio, provenance, run_on_one_core
+from benchmarks import machine
+from benchmarks.one_core import BATCH, images_of, measure, run_on_one_core
+from benchmarks.rounds import ratios
 
 
 def ours(policy: Any, images: Any) -> Iterator[Any]:
@@ -128,11 +130,11 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     for policy in (RandAugment(), TrivialAugment()):
         name = type(policy).__name__
         pipelines |= {f"{name} ours": ours(policy, images), f"{name} switch": switched(policy, images)}
-        if installed("torchvision"):
+        if machine.installed("torchvision"):
             pipelines[f"{name} torchvision"] = torchvision_batches(name, images)
     rates = measure(pipelines, options.rounds, options.seconds)
     ratio = {
-        name: median_ratio(rates[f"{name.split()[0]} ours"], rates[name])
+        name: ratios(rates[f"{name.split()[0]} ours"], rates[name])["median"]
         for name in pipelines
         if not name.endswith("ours")
     }
@@ -143,9 +145,8 @@ def main(options: argparse.Namespace, core: int) -> dict[str, Any]:
     return {
         "images_per_second": rates,
         "ratio_ours_to": ratio,
-        **provenance("benchmarks.policies", options, ("jax", "torch", "torchvision", "numpy", "pillow")),
     }
 
 
 if __name__ == "__main__":
-    run_on_one_core(__doc__, main)
+    run_on_one_core("benchmarks.policies", __doc__, main)
