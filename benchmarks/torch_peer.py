@@ -105,6 +105,10 @@ class Peer:
         self.model = model.to(self.device, memory_format=torch.channels_last)
         compiled = options.compile == "on" or (options.compile == "auto" and on_gpu)
         mode = None if options.compile_mode == "default" else options.compile_mode
+        if mode and not compiled:
+            raise UsageError(
+                f"--compile_mode={mode}: nothing is compiled on {self.device.type}, or with --compile=off."
+            )
         objective = objective_of(self.model, config.soften, about.num_classes, self.autocast)
         self.objective = torch.compile(objective, mode=mode) if compiled else objective
         self.start(0)

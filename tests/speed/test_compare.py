@@ -1,13 +1,17 @@
 """The comparison runs both sides as processes, alternates them, and fails where they do not train alike."""
 
 import argparse
+import copy
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, gpu_session, our_run
+from benchmarks import compare, gpu_session, machine, our_run
 from benchmarks.gpu_session import Part
+from softaug_jax.checks import UsageError
 
 
 class Told(compare.Programs):
@@ -18,9 +22,14 @@ class Told(compare.Programs):
 
     def speed(self, name):
         self.order.append(name)
-        return {"images_per_second": {"median": next(self.rates[name])}, "load": 0.5, "device": "cpu"}
+        rate = next(self.rates[name])
+        if rate is None:
+            raise UsageError(f"{name} failed: out of memory")
+        return {"images_per_second": {"median": rate}, "load": 0.5, "device": "cpu"}
 
     def curves(self, name):
+        if self.losses[name] is None:
+            raise UsageError(f"{name} failed: no torch")
         return {"train_loss": self.losses[name], "test_top1_error": [0.1, 0.2], "device": "cpu"}
 
 
@@ -31,9 +40,10 @@ def options(**changes):
 def test_ratios_are_of_the_same_round_and_sides_alternate():
     told = Told({"ours": [10.0, 30.0], "gpu": [5.0, 10.0]}, {"ours": [[1.0], [1.1]], "gpu": [[1.0], [1.1]]})
     saved = []
-    record = compare.measured(options(), told, [], lambda record: saved.append(dict(record)))
-    assert [("agreement" in each, "ours_to" in each) for each in saved] == [(True, False), (True, True), (True, True)]
-    assert saved[1]["ours_to"]["gpu"]["rounds"] == [2.0]
+    record = compare.measured(options(), told, [], lambda record: saved.append(copy.deepcopy(record)))
+    parts = [(len(each["curves"]), "agreement" in each, "ours_to" in each) for each in saved]
+    assert parts == [(1, False, False), (2, False, False), (2, True, False), (2, True, True), (2, True, True)]
+    assert saved[3]["ours_to"]["gpu"]["rounds"] == [2.0]
     assert told.order == ["ours", "gpu", "gpu", "ours"]
     assert record["ours_to"]["gpu"]["rounds"] == [2.0, 3.0]
     assert record["agreement"]["agree"]
@@ -46,6 +56,41 @@ def test_the_exit_code_says_whether_they_train_alike(monkeypatch, capsys):
         monkeypatch.setattr(compare, "Programs", lambda *_: told)  # noqa: B023
         assert compare.main(["--peers=gpu", "--seeds=0,1", "--rounds=0", "--epochs=1"]) == code
         assert ("DIFFERENT" in capsys.readouterr().out) == bool(code)
+
+
+def test_a_peer_that_fails_is_named_and_the_others_go_on(monkeypatch, capsys, tmp_path):
+    alike = [[1.0], [1.1]]
+    rates = {"ours": [10.0, 30.0], "gpu": [5.0, 10.0], "gpu_graphs": [4.0, None]}
+    told = Told(rates, {"ours": alike, "gpu": alike, "gpu_graphs": alike, "dataloader": None})
+    monkeypatch.setattr(compare, "Programs", lambda *_: told)
+    out = tmp_path / "record.json"
+    words = ["--peers=dataloader,gpu,gpu_graphs", "--seeds=0,1", "--rounds=2", "--epochs=1", f"--json={out}"]
+    assert compare.main(words) == 1
+    record = json.loads(out.read_text())
+    assert record["failed"] == {
+        "dataloader": "dataloader failed: no torch",
+        "gpu_graphs": "gpu_graphs failed: out of memory",
+    }
+    assert set(record["agreement"]["peers"]) == {"gpu", "gpu_graphs"} and "dataloader" not in told.order
+    ratios = {name: ratio["rounds"] for name, ratio in record["ours_to"].items()}
+    assert ratios == {"gpu": [2.0, 3.0], "gpu_graphs": [2.5]}
+    assert "dataloader FAILED: dataloader failed: no torch" in capsys.readouterr().out
+
+
+def test_graphs_are_asked_for_on_a_gpu_only(monkeypatch):
+    asked = []
+
+    def measured(options, *_):
+        asked.append(options.peers)
+        return {"device": "", "load": 0, "commit": "", "failed": {}}
+
+    monkeypatch.setattr(compare, "measured", measured)
+    for gpu in (False, True):
+        monkeypatch.setattr(compare.machine, "has_gpu", lambda: gpu)  # noqa: B023
+        compare.main(["--config=configs/cifar10_sa.py"])
+        compare.main(["--config=configs/cifar10_sa.py", "--peer_option=--device=cpu"])
+    usual = ["dataloader", "gpu"]
+    assert asked == [usual, usual, [*usual, "gpu_graphs"], usual]
 
 
 def test_one_seed_has_no_spread(capsys):
@@ -97,6 +142,23 @@ def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatc
     assert shown.rstrip().endswith("vmap           1.50")
     assert gpu_session.main([f"--out={out}", "--parts=fine"]) == 0
     assert gpu_session.main([f"--out={out}", "--parts=fine", "--minutes=0"]) == 1
+
+
+@pytest.mark.skipif(not machine.WITH_PARENT, reason="needs Linux and its setpriv")
+def test_a_child_does_not_outlive_who_started_it_even_if_killed():
+    child = "import time; print('began', flush=True); time.sleep(20); print('survived')"
+    command = [*machine.WITH_PARENT, sys.executable, "-S", "-c", child]
+    parent = subprocess.Popen(
+        [sys.executable, "-S", "-c", f"import subprocess; subprocess.run({command!r})"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with parent:
+        assert parent.stdout.readline() == "began\n"
+        parent.kill()
+        assert parent.stdout.read() == ""
+    assert machine.python("benchmarks.compare", "--rounds=0")[-4:] == [
+        sys.executable, "-m", "benchmarks.compare", "--rounds=0"
+    ]  # fmt: skip
 
 
 def test_every_part_is_a_command_that_can_be_parsed(tmp_path):

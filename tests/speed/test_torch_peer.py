@@ -195,3 +195,9 @@ def test_speed_counts_images_and_curves_are_of_each_seed(tmp_path, capsys):
 def test_what_the_peer_has_not_is_refused(field, capsys):
     assert torch_peer.main(["--config=configs/digits_sa.py", f"--config.{field}"]) == 2
     assert field.partition("=")[0] in capsys.readouterr().err
+
+
+def test_a_way_to_compile_is_refused_where_nothing_is_compiled(capsys):
+    words = ["--config=configs/digits_sa.py:model=resnet8", "--device=cpu", "--compile_mode=reduce-overhead"]
+    assert torch_peer.main([*words, "--loader=gpu"]) == 2
+    assert "nothing is compiled on cpu" in capsys.readouterr().err
