@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from softaug_jax.report.layout import shown
 from softaug_jax.report.runs import OCCLUSION, Run
-from softaug_jax.report.statistics import Figure, binomial_noise, difference, mean_and_error, t_quantile
+from softaug_jax.report.statistics import Figure, binomial_noise, difference, mean_and_error, pooled_error, t_quantile
 
 
 def differences(first: Sequence[Run], second: Sequence[Run], first_name: str, second_name: str) -> str:
@@ -19,7 +19,8 @@ def differences(first: Sequence[Run], second: Sequence[Run], first_name: str, se
     levels = [key for key in first[0].results if key.startswith(OCCLUSION) and key != OCCLUSION + "0%"]
     numbers += [_points(f"error with {key.removeprefix(OCCLUSION)} hidden", key, first, second) for key in levels]
     known = ", ".join(number for number in numbers if number)
-    return f"{what}: {known}. {_settings(first[0], second[0])} {_noise(first, second)}"
+    figures = known or "no figure that all of them have"
+    return f"{what}: {figures}. {_settings(first[0], second[0])} {_noise(first, second)}".rstrip()
 
 
 def _same_test(first: Run, second: Run) -> bool:
@@ -56,25 +57,30 @@ def _settings(first: Run, second: Run) -> str:
 def noise_limit(first: Sequence[Run], second: Sequence[Run]) -> float:
     """How large a difference in top-1 error must be, at 95 %, to be more than noise.
 
-    Over seeds, where both have several; else binomial on the test images, to which the choice of seed adds.
+    Over seeds, where both have several that differ; else binomial on the test images, to which the choice of seed adds.
     """
-    _, error = _mean_difference("top1_error", first, second)
-    if error is not None:
+    errors = [[run.results["top1_error"] for run in members] for members in (first, second)]
+    if (error := pooled_error(*errors)) is not None:
         return t_quantile(len(first) + len(second) - 2) * error
-    means = [mean_and_error([run.results["top1_error"] for run in members])[0] for members in (first, second)]
+    means = [mean_and_error(each)[0] for each in errors]
     return 1.96 * binomial_noise(means, [first[0].results["num_test"]] * 2)
 
 
 def _noise(first: Sequence[Run], second: Sequence[Run]) -> str:
-    """How large a top-1 difference must be, at 95 %, and whether this one is."""
-    change, error = _mean_difference("top1_error", first, second)
+    """How large a top-1 difference must be, at 95 %, and whether this one is; empty if not all runs have the figure."""
+    if any("top1_error" not in run.results for run in [*first, *second]):
+        return ""
+    errors = [[run.results["top1_error"] for run in members] for members in (first, second)]
+    change, _ = _mean_difference("top1_error", first, second)
     limit = noise_limit(first, second)
-    if error is not None:
+    if pooled_error(*errors) is not None:
         why = f"at 95 % over {len(first)} and {len(second)} seeds"
         counted = ""
     else:
         why = f"binomial at 95 % on {first[0].results['num_test']:,} test images, to which the choice of seed adds"
         counted = "One seed each: " if len(first) == len(second) == 1 else "One seed in one of them: "
+        if min(map(len, errors)) > 1:
+            counted = "No seed differs from another: "
     verdict = "within noise" if abs(change) <= limit else "larger than that"
     text = f"top-1 differences under about {100 * limit:.2f} points are within noise ({why}); this one is {verdict}."
     return counted + text if counted else text[0].upper() + text[1:]

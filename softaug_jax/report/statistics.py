@@ -33,6 +33,22 @@ def difference(first: Figure, second: Figure) -> Figure:
     return mean_2 - mean_1, None if error_1 is None or error_2 is None else sqrt(error_1**2 + error_2**2)
 
 
+def pooled_error(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Standard error of the difference of two means, by the variance of both, of n + m - 2 degrees of freedom.
+
+    It is what Student's t takes, whose quantile would be wrong by much for the error that `difference` gives where n
+    and m differ. Where they are equal the two errors are. None if either is one value, or neither differs in itself.
+
+    >>> round(pooled_error([1.0, 3.0], [2.0, 2.0, 2.0, 2.0]), 6)  # sqrt(2 / 4 * (1 / 2 + 1 / 4))
+    0.612372
+    """
+    both = [np.asarray(values, np.float64) for values in (first, second)]
+    if min(map(len, both)) < 2 or not any(np.ptp(values) for values in both):
+        return None
+    squares = sum(values.var() * len(values) for values in both)
+    return float(np.sqrt(squares / (len(first) + len(second) - 2) * (1 / len(first) + 1 / len(second))))
+
+
 def binomial_noise(errors: Sequence[float], counts: Sequence[int]) -> float:
     """Standard error of the difference of two error rates, each in [0, 1], measured on `counts` examples.
 

@@ -4,9 +4,11 @@ import csv
 import io
 import math
 
+import numpy as np
 import pytest
 
 from softaug_jax.report import comparison, read
+from softaug_jax.report.compare import noise_limit
 from tests.report.synthetic import SOFT, make_run
 
 
@@ -58,6 +60,41 @@ def test_two_methods_three_seeds_each(tmp_path):
     assert f"top-1 error -1.90 ± {error:.2f} points" in note
     assert f"under about {2.776 * error:.2f} points are within noise (at 95 % over 3 and 3 seeds)" in note
     assert note.endswith("this one is larger than that.")
+
+
+def test_the_limit_is_student_s_for_unequal_numbers_of_seeds(tmp_path):
+    from scipy.stats import ttest_ind
+
+    errors = [(0.050, 0.051), (0.049, 0.055, 0.047, 0.058, 0.052)]
+    groups = [
+        runs_of(tmp_path / str(n), *({"seed": s, "top1_error": e} for s, e in enumerate(each)))
+        for n, each in enumerate(errors)
+    ]
+    limit = noise_limit(*groups)
+    shifted = [error + np.mean(errors[0]) - np.mean(errors[1]) + limit for error in errors[1]]
+    assert ttest_ind(errors[0], shifted).pvalue == pytest.approx(0.05)
+
+
+def test_seeds_that_do_not_differ_do_not_make_every_change_real(tmp_path):
+    hard = [{"seed": s, "top1_error": 0.05} for s in range(2)]
+    soft = [{"seed": s, "top1_error": 0.0528, "changes": SOFT} for s in range(2)]
+    note = comparison(runs_of(tmp_path, *hard, *soft)).notes[-1]
+    limit = 100 * 1.96 * math.sqrt((0.05 * 0.95 + 0.0528 * 0.9472) / 360)
+    assert f"No seed differs from another: top-1 differences under about {limit:.2f} points are within noise" in note
+    assert note.endswith("this one is within noise.")
+
+
+def test_runs_without_a_top_1_error_are_compared_in_what_they_have(tmp_path):
+    runs = runs_of(tmp_path, {}, {"changes": SOFT})
+    for run in runs:
+        for key in ("top1_error", "nll", "ece"):
+            del run.summary[key]
+    note = comparison(runs).notes[-1]
+    assert "top-1" not in note and "error with 80% hidden" in note
+    for run in runs:
+        for key in [key for key in run.summary if key.startswith("occlusion")]:
+            del run.summary[key]
+    assert "hard crop: no figure that all of them have. They differ in" in comparison(runs).notes[-1]
 
 
 def test_what_can_t_be_compared_says_so(tmp_path):
