@@ -110,6 +110,7 @@ def measure(predictions: Predictions, num_bins: Sequence[int], seed: int) -> Fig
         **{name: np.asarray(values).tolist() for name, values in zip(metrics.BIN_NAMES, bins, strict=True)},
         "temperatures": list(fitted.temperatures),
         "temperature": float(np.mean(fitted.temperatures)),
+        "unfitted_halves": fitted.unfitted,
         **{name + AFTER: value for name, value in scaled.items() if name not in ("top1_error", "num_examples")},
     }
 
@@ -172,8 +173,15 @@ def write_tables(config: Any, groups: Sequence[Group], rows: Sequence[Tested], r
     )
     seeds = about_seeds(groups)
     results.table("table", Table(columns, _rows(rows, columns), [*NOTES, *seeds]), "Calibration")
-    table = Table(scaled, _rows(rows, scaled), [*TEMPERATURE_NOTES, *seeds])
+    unfitted = [row.label for row in rows if any(network["unfitted_halves"] for network in row.networks)]
+    table = Table(scaled, _rows(rows, scaled), [*TEMPERATURE_NOTES, *_about_unfitted(unfitted), *seeds])
     results.table("temperature", table, "After temperature scaling")
+
+
+def _about_unfitted(labels: Sequence[str]) -> list[str]:
+    """A sentence on rows of which a half has no best temperature; none if there are none."""
+    about = "no temperature is best on a half of the test set, which is all right or worse than chance: T = 1 there."
+    return [f"Of {', '.join(labels)}, {about}"] if labels else []
 
 
 def _rows(rows: Sequence[Tested], columns: Sequence[Column]) -> list[Row]:
