@@ -68,7 +68,7 @@ def find(config: Any) -> list[Group]:
     """The networks that a test's config names. Reads what runs wrote, and no parameters.
 
     Raises:
-      UsageError: if there are none, one of them can't be tested, or they are of different data sets.
+      UsageError: if there are none, one of them can't be tested, or they are of different data sets or image sizes.
     """
     paths = [path.strip() for path in config.runs.split(",") if path.strip()]
     if not paths and not config.weights:
@@ -177,3 +177,16 @@ def _check_one_data_set(groups: Sequence[Group]) -> None:
             f"The networks are of different data sets: {named}. Test those of one in a call: name their folders only, "
             f"or choose by --config.dataset={groups[0].config.dataset}."
         )
+    sizes = {_sizes(group): group.sources[0].path for group in reversed(groups)}
+    if len(sizes) > 1:
+        named = " and ".join(f"{size} ({path})" for size, path in sizes.items())
+        raise UsageError(
+            f"The networks see images of different sizes: {named}. Test those of one in a call: name their folders."
+        )
+
+
+def _sizes(group: Group) -> str:
+    """How a group's test images are resized and cut, in the fields' words; empty for images that are kept whole."""
+    data = group.config.data
+    fields = ("size_px", "resize_px") if group.about.encoded else ()
+    return ", ".join(f"config.data.{field} = {data[field]}" for field in fields)

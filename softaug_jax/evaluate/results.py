@@ -23,7 +23,7 @@ class Results:
         """Makes the folder.
 
         Raises:
-          UsageError: if it is the workdir of a run, which stays as it is, or can't be written.
+          UsageError: if it is the workdir of a run or of an earlier test, which stays as it is, or can't be written.
         """
         self.path = path_of(workdir)
         self._settings = json.loads(json.dumps(config.to_dict()))
@@ -31,6 +31,11 @@ class Results:
         if (self.path / "config.json").exists():
             raise UsageError(f"--workdir={workdir} is that of a run, which stays as it is. Name another folder.")
         try:
+            # Records that another test left would count as this one's, and its tables and figures be lost.
+            if any((self.path / "networks").glob("*.json")):
+                raise UsageError(
+                    f"--workdir={workdir} has an earlier test's records. Name another folder, or delete it."
+                )
             for folder in ("networks", "figures"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -9,8 +9,9 @@ from configs import calibration, occlusion
 from softaug_jax import evaluate
 from softaug_jax.checks import UsageError
 from softaug_jax.evaluate import networks
+from softaug_jax.evaluate.results import Results
 from softaug_jax.train.validate import validate
-from tests.report.synthetic import SOFT, make_run
+from tests.report.synthetic import SOFT, make_run, put
 from tests.train.helpers import main
 
 
@@ -50,6 +51,32 @@ def test_one_data_set_can_be_chosen(tmp_path, capsys):
     (group,) = networks.find(named(runs=str(tmp_path), dataset="cifar10"))
     assert group.sources[0].path == tmp_path / "b"
     assert f"{tmp_path / 'a'} is of digits, not of --config.dataset=cifar10. Left out." in capsys.readouterr().err
+
+
+def test_networks_that_see_other_images_are_not_tested_together(tmp_path):
+    put(tmp_path / "a", "imagenet_baseline", "seed=0")
+    put(tmp_path / "b", "imagenet_sa", "", fields={"data.size_px": 96, "data.resize_px": 112})
+    put(tmp_path / "c", "imagenet_sa", "", fields={"data.threads": 3})
+    each = r"config.data.size_px = 224, config.data.resize_px = 256 \(.*/a\)"
+    other = r"config.data.size_px = 96, config.data.resize_px = 112 \(.*/b\)"
+    with pytest.raises(UsageError, match=f"images of different sizes: ({each} and {other}|{other} and {each}). Test"):
+        networks.find(named(runs=str(tmp_path)))
+    assert len(networks.find(named(runs=f"{tmp_path / 'a'},{tmp_path / 'c'}"))) == 2
+    weights = named("model=resnet50,dataset=imagenet", runs=str(tmp_path / "a"), weights="w.npz")
+    assert len(networks.find(weights)) == 2
+    weights.data.size_px = 192
+    with pytest.raises(UsageError, match=r"config.data.size_px = 192, config.data.resize_px = 256 \(.*w.npz\)"):
+        networks.find(weights)
+
+
+def test_the_folder_of_an_earlier_test_is_left_alone(tmp_path):
+    make_run(tmp_path / "run")
+    chosen, out = named(runs=str(tmp_path / "run")), tmp_path / "out"
+    Results(out, chosen)  # what was stopped before its first record is no obstacle
+    (out / "networks" / "00-hard_crop-seed0.json").write_text("{}")
+    with pytest.raises(UsageError, match=f"--workdir={out} has an earlier test's records. Name another folder, or"):
+        evaluate.run(chosen, out)
+    assert [path.name for path in (out / "networks").iterdir()] == ["00-hard_crop-seed0.json"]
 
 
 @pytest.mark.parametrize(
