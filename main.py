@@ -22,7 +22,7 @@ def main(config: Any, options: flags.FlagValues) -> None:
     is_test = "runs" in config
     if options.workdir is None and options.mode == "eval" and not is_test:
         cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
-    with ends_on_sigterm(), distributed.joined(options) as peers:
+    with ends_on_sigterm(goes_on=not is_test and options.mode == "train"), distributed.joined(options) as peers:
         name = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
         workdir = options.workdir or peers.first_says(name)
         if is_test:

@@ -1,4 +1,4 @@
-"""What a signal does to a program that has not begun its work yet."""
+"""What a signal does to a program that has nothing to save: a training that starts, or what begins anew each time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from types import FrameType
 
 
 @contextmanager
-def ends_on_sigterm() -> Iterator[None]:
-    """Within it SIGTERM ends the program with code 0, unless what is called there listens itself.
+def ends_on_sigterm(goes_on: bool = True) -> Iterator[None]:
+    """Within it SIGTERM ends the program, unless what is called there listens itself.
 
-    A scheduler that takes the machine back while a program still starts is not to take that for a failure: there is
-    nothing to save, and the same command begins where this one did. What runs in C++, as a compilation, ends first.
+    A scheduler that takes the machine back while a training still starts is not to take that for a failure: there is
+    nothing to save, the same command begins where this one did, and the code is 0. Where it `goes_on` from nothing, as
+    an evaluation, whoever waits for the result is not to take the end for one: the code is 143, as if nothing had
+    listened. What runs in C++, as a compilation, ends first.
     """
-    previous = signal.signal(signal.SIGTERM, _end)
+    previous = signal.signal(signal.SIGTERM, _end_of_start if goes_on else _end_of_work)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end_of_start(number: int, frame: FrameType | None) -> None:
     print("SIGTERM while nothing was under way: nothing is lost. The same command starts again.", file=sys.stderr)
     raise SystemExit(0)
+
+
+def _end_of_work(number: int, frame: FrameType | None) -> None:
+    print("SIGTERM before the end: the result is missing. The same command begins anew.", file=sys.stderr)
+    raise SystemExit(128 + number)
