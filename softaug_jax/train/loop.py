@@ -18,7 +18,7 @@ from softaug_jax.run_files import write_json
 from softaug_jax.train import distributed, feed, finished, optim, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation, Images, load
-from softaug_jax.train.progress import Progress, StopRequest, Stopwatch
+from softaug_jax.train.progress import Progress, StopRequest, Stopwatch, in_words
 from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
@@ -53,8 +53,7 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
     peers.agree(**shared.program(config), finished=summary is not None)
     if summary is not None:
         if peers.is_first:
-            error, steps = summary["top1_error"], summary["steps"]
-            print(f"{folder.path} is finished: test error {error:.2%} after {steps} steps.")
+            print(f"{folder.path} is finished after {summary['steps']} steps. {in_words(summary)}".rstrip())
         return summary
     train, test = load(config, "train"), load(config, "test")
     peers.agree(train=shared.digest(train), test=shared.digest(test))
@@ -66,7 +65,11 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
 
 
 def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
-    """Runs the final evaluators on the workdir's newest checkpoint; prints the figures and writes eval.json."""
+    """Runs the final evaluators on the workdir's newest checkpoint; prints the figures and writes eval.json.
+
+    Raises:
+      UsageError: if the workdir holds no such run, or, once the figures are printed, if eval.json can't be written.
+    """
     folder = Workdir(workdir)
     peers = distributed.peers()
     if not folder.is_run():
@@ -74,15 +77,21 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
     folder.check(config, ignore=EVAL_FIELDS)
     finished.check_saved(folder)
     test = load(config, "test")
-    peers.agree(**shared.program(config), test=shared.digest(test))
-    parts, shardings = setup.build(config), sharding.over()
+    num_train = (folder.summary() or {}).get("num_train")  # in a folder of files, not always as many as published
+    peers.agree(**shared.program(config), test=shared.digest(test), num_train=num_train)
+    parts, shardings = setup.build(config, num_train), sharding.over()
     state = finished.restore(folder, parts, shardings)
     evaluation = Evaluation(config, parts, test, partial(load, config, "train"), shardings)
     figures = evaluation.run(config.evals.final, state)
     figures = {"steps": int(state.step), **figures}
     if peers.is_first:
-        write_json(folder.path / "eval.json", figures)
-        print(describe(figures))
+        print(describe(figures), flush=True)
+        try:
+            write_json(folder.path / "eval.json", figures)
+        except OSError as error:
+            raise UsageError(
+                f"{folder.path}/eval.json can't be written: {error.strerror}. The figures are those printed above."
+            ) from None
     return figures
 
 

@@ -40,8 +40,7 @@ class Progress:
 
     def epoch(self, epoch: int, row: dict[str, Any]) -> None:
         """After an epoch, or an evaluation, with its figures."""
-        words = [f"{name} {row[key]:{form}}" for key, (name, form) in _SHOWN.items() if row.get(key) is not None]
-        self.say(f"epoch {epoch}/{self._epochs}  " + "  ".join(words))
+        self.say(f"epoch {epoch}/{self._epochs}  {in_words(row)}")
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
@@ -73,6 +72,11 @@ _SHOWN = {
     "ece": ("ECE", ".2%"),
     "examples_per_second": ("images/s", ",.0f"),
 }
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """Those figures of a row that people look at first."""
+    return "  ".join(f"{name} {row[key]:{form}}" for key, (name, form) in _SHOWN.items() if row.get(key) is not None)
 
 
 class Stopwatch:
