@@ -169,23 +169,22 @@ class Training:
 
     def train_until(self, end: int, stop: StopRequest) -> dict[str, float]:
         """Trains to step `end`, or until asked to stop; returns the means over what was seen."""
-        batch, under_way, totals = self.schedule.batch_size, deque[StepSums](), None
+        batch, under_way, totals = self.schedule.batch_size, deque[tuple[int, StepSums]](), None
         self.watch.start()
         for state, step, sums in self.feed.run(self.state, self.step, end):
-            self.state = state
-            self.progress.advance((step - self.step) * batch)
-            self.watch.count((step - self.step) * batch)
-            self.step = step
-            under_way.append(sums)
-            while len(under_way) > (0 if self.watch.cold else READ_BEHIND):
-                totals = self.read(totals, under_way.popleft())
+            self.state, images, self.step = state, (step - self.step) * batch, step
+            self.progress.advance(images)
+            compiled = self.watch.is_first(images)
+            under_way.append((images, sums))
+            while len(under_way) > (0 if compiled else READ_BEHIND):
+                totals = self.read(totals, *under_way.popleft())
                 self.progress.running(totals.means)
-            if self.watch.cold:  # compilation is left out of the rate
-                self.watch.restart()
+            if compiled:
+                self.watch.start()
             if stop.reached(self.step):
                 break
-        for sums in under_way:
-            totals = self.read(totals, sums)
+        while under_way:
+            totals = self.read(totals, *under_way.popleft())
         rate = self.watch.stop()
         return {
             **({} if totals is None else totals.means),
@@ -193,9 +192,10 @@ class Training:
             **({"examples_per_second": rate} if rate else {}),
         }
 
-    def read(self, totals: StepSums | None, sums: StepSums) -> StepSums:
+    def read(self, totals: StepSums | None, images: int, sums: StepSums) -> StepSums:
         """Waits for a dispatch's sums and adds them up; raises NonFiniteLoss if something in it was not finite."""
         sums = jax.device_get(sums)
+        self.watch.count(images)
         if sums.first_bad_step != NO_STEP:
             raise self.not_finite("loss, or the gradient of the step before,", int(sums.first_bad_step))
         return sums if totals is None else totals.plus(sums)

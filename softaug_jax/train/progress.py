@@ -80,38 +80,53 @@ def in_words(row: dict[str, Any]) -> str:
 
 
 class Stopwatch:
-    """Training speed in images per second; evaluations and the first dispatch, which compiles, are left out."""
+    """Training speed in images per second, from when dispatches are done.
+
+    Left out are evaluations, and the first dispatch of each length, which compiles a program of its own, together with
+    those that were still under way beside it.
+    """
 
     def __init__(self) -> None:
-        self.cold = True  # nothing has run yet
-        self._images, self._seconds = 0, 0.0  # of all finished stretches
-        self._counted, self._started = 0, 0.0  # of this one
+        self._lengths: set[int] = set()  # in images, of the dispatches so far
+        self._images, self._seconds = 0, 0.0  # of the whole training
+        self._epoch_images, self._epoch_seconds = 0, 0.0  # since the last stop
+        self._counted, self._started, self._ended = 0, 0.0, 0.0  # of this stretch, which runs if it has a start
 
     def start(self) -> None:
-        """Starts a stretch."""
-        self._counted, self._started = 0, time.perf_counter()
+        """Starts a stretch, with nothing under way."""
+        self._close()
+        self._started = self._ended = time.perf_counter()
 
-    def restart(self) -> None:
-        """Forgets the stretch so far: it compiled."""
-        self.cold = False
-        self.start()
+    def is_first(self, images: int) -> bool:
+        """Whether a dispatch of so many images was the first; then the stretch ends with what was counted before."""
+        if images in self._lengths:
+            return False
+        self._lengths.add(images)
+        self._close()
+        return True
 
     def count(self, images: int) -> None:
-        """Counts images of this stretch."""
-        self._counted += images
+        """Counts the images of a dispatch that is done; outside a stretch it does not."""
+        if self._started:
+            self._counted, self._ended = self._counted + images, time.perf_counter()
 
     def stop(self) -> float | None:
-        """Ends the stretch, once its work is done; returns its rate, or None if it counted nothing."""
-        if not self._counted:
-            return None
-        seconds = time.perf_counter() - self._started
-        self._images, self._seconds = self._images + self._counted, self._seconds + seconds
-        return self._counted / seconds
+        """Ends the stretch; returns the rate since the last stop, or None if nothing was counted."""
+        self._close()
+        images, seconds = self._epoch_images, self._epoch_seconds
+        self._epoch_images, self._epoch_seconds = 0, 0.0
+        self._images, self._seconds = self._images + images, self._seconds + seconds
+        return images / seconds if seconds else None
 
     @property
     def rate(self) -> float | None:
-        """Images per second over all stretches, or None if nothing was counted."""
-        return self._images / self._seconds if self._seconds > 0 else None
+        """Images per second up to the last stop, or None if nothing was counted."""
+        return self._images / self._seconds if self._seconds else None
+
+    def _close(self) -> None:
+        self._epoch_images += self._counted
+        self._epoch_seconds += self._ended - self._started
+        self._counted, self._started, self._ended = 0, 0.0, 0.0
 
 
 class StopRequest:
