@@ -102,6 +102,7 @@ _QUESTIONS = (
     _soft("SA, cropped to the end", "sa_cropped_to_the_end", "augment.uncropped_final_epochs=0"),
     _soft("SA, sigma 0.375", "sa_sigma0.375_k2", "augment.sigma=0.375"),
     _soft("SA, black outside", "sa_black", "augment.fill=black"),
+    _soft("SA, noise outside", "sa_fill_noise", "augment.fill_noise=0.01"),
     _soft("SA, nearest pixel", "sa_nearest", "augment.rounding=nearest"),
     _soft("SA, normalised weights", "sa_normalized", "loss.normalize_weights=true"),
 )

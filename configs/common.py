@@ -159,6 +159,7 @@ def _augmentation(dataset: str, arg: SimpleNamespace) -> ConfigDict:
             "sigma": 0.3,  # soft crop: standard deviation of the offset, as a fraction of the longer edge
             "rounding": "truncate",  # soft crop, to whole pixels: truncate or nearest
             "fill": "black",  # what a crop uncovers: black, or mean for the mean colour
+            "fill_noise": 0.0,  # standard deviation of noise in what a crop uncovers, after normalisation
             "uncropped_final_epochs": 0,
             "erase": "none",  # none, cutout, random, or soft_random, whose visibility is 1 - the erased share
             "cutout_px": 8 if dataset == "cifar100" else 16,  # as in its paper

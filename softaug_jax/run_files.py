@@ -15,6 +15,7 @@ Tree = dict[str, Any]
 
 # Fields of configs that runs of earlier versions lack, with the values by which those trained.
 ADDED_LATER: Tree = {
+    "augment.fill_noise": 0.0,
     "data.images_per_class": 0,
     "model.norm_group": 0,
     "model.stem": "cifar",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import common, tables
+from softaug_jax.checks import UsageError
 from softaug_jax.train import setup
 from softaug_jax.train.validate import validate
 from tests.train.helpers import config
@@ -174,6 +175,25 @@ def test_a_method_that_hides_something_softens_where_the_crop_is_hard(dataset, m
 def test_arguments_that_would_do_nothing_are_refused(name, arg, words):
     with pytest.raises(ValueError, match=words):
         config(name, arg)
+
+
+@pytest.mark.parametrize("name", ["digits_baseline", "digits_sa"])
+def test_noise_in_what_is_uncovered_leaves_the_rest_of_a_step_as_it_is(name):
+    quiet, noisy = (setup.build(config(name, "epochs=50", augment__fill_noise=n)).chain for n in (0.0, 0.01))
+    images = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
+    for step in (0, 50 * 22):  # the soft crop is off in the last two epochs
+        draws = noisy.sample(jax.random.key(0), 4, (8, 8))
+        seen, visibility = noisy.apply(images, draws, step)
+        alike, expected = quiet.apply(images, {**draws, "crop": draws["crop"]["offset"]}, step)
+        np.testing.assert_array_equal(visibility, expected)
+        difference = np.abs(np.asarray(seen - alike))
+        assert (0 < difference.max() < 0.05) == (step == 0 or name == "digits_baseline")
+
+
+def test_noise_in_what_nothing_uncovers_is_refused():
+    words = "fill_noise = 0.01 is of what a soft or hard crop uncovers, and config.augment.crop = 'random_resized'"
+    with pytest.raises(UsageError, match=words):
+        validate(config("imagenet_baseline", "", augment__fill_noise=0.01), num_devices=1)
 
 
 def test_any_crop_may_be_off_in_the_last_epochs():

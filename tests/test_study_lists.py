@@ -37,6 +37,7 @@ def test_the_other_lists_hold_what_they_are_to_answer():
         {"augment.uncropped_final_epochs": 0},
         {"augment.sigma": 0.375},
         {"augment.fill": "black"},
+        {"augment.fill_noise": 0.01},
         {"augment.rounding": "nearest"},
         {"loss.normalize_weights": True},
     ]

@@ -6,7 +6,7 @@ from softaug_jax.augment.erase import Cutout, RandomErasing
 from softaug_jax.augment.flip import Flip
 from softaug_jax.augment.jitter import ColorJitter, Grayscale
 from softaug_jax.augment.mix import CutMix, Mixup
-from softaug_jax.augment.noise import AdditiveNoise
+from softaug_jax.augment.noise import AdditiveNoise, NoisyFill
 from softaug_jax.augment.pair import Pair
 from softaug_jax.augment.policy import RandAugment, TrivialAugment
 from softaug_jax.augment.resized_crop import ResizedCrop
@@ -26,6 +26,7 @@ __all__ = [
     "HardWindow",
     "Member",
     "Mixup",
+    "NoisyFill",
     "Normalize",
     "Pair",
     "RandAugment",

@@ -1,4 +1,4 @@
-"""Additive noise, the second transform that the paper softens (arXiv:2211.04625, section 5 and Appendix Table 6)."""
+"""Noise: as a transform of its own, the second that the paper softens, and in what a crop uncovers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from softaug_jax.augment.crop import HardCrop, SoftCrop, shift
 from softaug_jax.checks import check_scalar
 
 
 class AdditiveNoise(NamedTuple):
     """Turns a share r of each image into noise, (1 - r) x + r e; its visibility is 1 - r.
+
+    From arXiv:2211.04625, section 5 and Appendix Table 6.
 
     r = min(abs(n), 1) sigma, with n ~ N(0, 1) an image and e ~ N(0, 1) a number: for normalised images.
     """
@@ -30,6 +33,33 @@ class AdditiveNoise(NamedTuple):
         return {"share": share, "seed": jax.random.bits(noise_key, (batch,), jnp.uint32)}
 
     def apply(self, images: jax.Array, draws: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        noise = jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), images.shape[1:]))(draws["seed"])
         share = draws["share"].reshape(-1, 1, 1, 1)
-        return (1.0 - share) * images + share * noise, 1.0 - draws["share"]
+        return (1.0 - share) * images + share * _normal(draws["seed"], images), 1.0 - draws["share"]
+
+
+class NoisyFill(NamedTuple):
+    """A crop that uncovers its fill + sigma e, e ~ N(0, 1) a number, as the authors' code does; normalised images."""
+
+    crop: SoftCrop | HardCrop
+    sigma: float = 0.01
+
+    def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> dict[str, jax.Array]:
+        """The crop's draws, and a seed for each image's noise, uint32 [B].
+
+        Raises:
+          ValueError: if sigma is not positive.
+        """
+        check_scalar("sigma", self.sigma, above=0)
+        offset_key, noise_key = jax.random.split(key)
+        seed = jax.random.bits(noise_key, (batch,), jnp.uint32)
+        return {"offset": self.crop.sample(offset_key, batch, size), "seed": seed}
+
+    def apply(self, images: jax.Array, draws: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        cropped, visibility = self.crop.apply(images, draws["offset"])
+        shown = shift(jnp.ones_like(images), draws["offset"], fill=(0.0,))
+        return cropped + (1.0 - shown) * self.sigma * _normal(draws["seed"], images), visibility
+
+
+def _normal(seeds: jax.Array, images: jax.Array) -> jax.Array:
+    """Standard normal numbers in the images' shape [B, H, W, C], each image's by its own seed."""
+    return jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), images.shape[1:]))(seeds)

@@ -13,7 +13,8 @@ from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.run_files import Tree
 
 # What a hard crop and the soft crops that it is the baseline of differ in, beside the softening.
-CROP = tuple(f"augment.{name}" for name in ("crop", "sigma", "rounding", "fill", "uncropped_final_epochs"))
+_FIELDS = ("crop", "sigma", "rounding", "fill", "fill_noise", "uncropped_final_epochs")
+CROP = tuple(f"augment.{name}" for name in _FIELDS)
 # What the points of one figure differ in.
 VARIED = ("augment.sigma", "soften.k", "soften.mode")
 

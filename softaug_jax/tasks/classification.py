@@ -76,6 +76,11 @@ def _check_window(config: Any) -> None:
             f"config.augment.fill = {config.augment.fill!r}: a window that the host cuts shows the mean colour outside "
             "of the image. Use mean."
         )
+    if config.augment.fill_noise and crop not in ("soft", "hard"):
+        raise UsageError(
+            f"config.augment.fill_noise = {config.augment.fill_noise:g} is of what a soft or hard crop uncovers, and "
+            f"config.augment.crop = {crop!r}. Use 0."
+        )
     if crop == "random_resized":
         smallest, largest = config.augment.scale_min, config.augment.scale_max
         check_scalar("config.augment.scale_min", smallest, above=0, at_most=largest)
@@ -99,6 +104,7 @@ RULES = Rules(
         "model.spectral_bound": not_negative,
         "augment.pad_px": not_negative,
         "augment.sigma": positive,
+        "augment.fill_noise": not_negative,
         "augment.policy_num_ops": at_least_one,
         "augment.policy_magnitude": partial(check_scalar, at_least=0, at_most=30),
         "augment.cutout_px": at_least_one,
@@ -149,9 +155,10 @@ def _policy(a: Any) -> Member | None:
 def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
     a = config.augment
     fill = {"mean": (0.0,), "black": tuple(-m / s for m, s in zip(about.mean, about.std, strict=True))}[a.fill]
+    noisy = lambda crop: augment.NoisyFill(crop, a.fill_noise) if a.fill_noise else crop
     crops: dict[str, Callable[[], augment.Transform]] = {
-        "soft": lambda: augment.SoftCrop(a.sigma, fill, a.rounding),
-        "hard": lambda: augment.HardCrop(a.pad_px, fill),
+        "soft": lambda: noisy(augment.SoftCrop(a.sigma, fill, a.rounding)),
+        "hard": lambda: noisy(augment.HardCrop(a.pad_px, fill)),
         "soft_resized": lambda: augment.SoftWindow(a.sigma),
         "random_resized": lambda: augment.HardWindow((a.scale_min, a.scale_max)),
     }

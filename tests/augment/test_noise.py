@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softaug_jax.augment import AdditiveNoise
+from softaug_jax.augment import AdditiveNoise, HardCrop, NoisyFill, SoftCrop
 
 SIZE = (6, 9)
 
@@ -49,3 +49,28 @@ def test_zero_draws_change_nothing_and_jit_equals_eager():
 def test_mistakes_are_named(sigma, words):
     with pytest.raises(ValueError, match=words):
         drawn(2, sigma)
+
+
+@pytest.mark.parametrize("crop", [SoftCrop(fill=(-1.0,)), HardCrop(3, fill=(0.5, -1.0))])
+def test_a_noisy_fill_is_noise_where_the_crop_shows_its_fill_and_nowhere_else(crop):
+    noisy = NoisyFill(crop, 0.1)
+    draws = noisy.sample(jax.random.key(3), 500, SIZE)
+    its_own = crop.sample(jax.random.split(jax.random.key(3))[0], 500, SIZE)
+    np.testing.assert_array_equal(draws["offset"], its_own)
+    images = 10.0 + jax.random.uniform(jax.random.key(1), (500, *SIZE, 2))
+    out, visibility = jax.jit(noisy.apply)(images, draws)
+    plain, expected = crop.apply(images, draws["offset"])
+    np.testing.assert_array_equal(visibility, expected)
+    inside = np.asarray(plain) >= 10
+    np.testing.assert_array_equal(np.asarray(out)[inside], np.asarray(plain)[inside])
+    noise = (np.asarray(out) - np.asarray(plain))[~inside]
+    assert noise.size > 5000
+    np.testing.assert_allclose([noise.mean(), noise.std()], [0, 0.1], atol=0.005)
+
+
+def test_a_noisy_fill_that_is_switched_off_changes_nothing():
+    noisy = NoisyFill(SoftCrop())
+    images = jax.random.normal(jax.random.key(1), (4, *SIZE, 2))
+    out, visibility = noisy.apply(images, jax.tree.map(jnp.zeros_like, noisy.sample(jax.random.key(0), 4, SIZE)))
+    np.testing.assert_array_equal(out, images)
+    np.testing.assert_array_equal(visibility, 1.0)
