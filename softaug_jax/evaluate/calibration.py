@@ -64,7 +64,7 @@ def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shard
     for row in rows:
         ece, _ = mean_and_error([network[f"ece_{first}_bins"] for network in row.networks])
         bins = np.sum([[network[name] for name in metrics.BIN_NAMES] for network in row.networks], axis=0)
-        lines.append(Binned(f"{row.label}: ECE {100 * ece:.2f} %", bins))
+        lines.append(Binned(f"{row.label}: ECE {100 * ece:.2f} %", bins, len(row.networks)))
     reliability_diagram(results.figure("reliability"), lines)
     results.done()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TRAIN: dict[str, Any] = {"linestyle": (0, (2, 1.5)), "linewidth": 1.0, "alpha": 0.75}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
+EARLY = 0.1  # share of the epochs in which a line may start so high that it is cut
 
 
 class Binned(NamedTuple):
@@ -24,6 +25,7 @@ class Binned(NamedTuple):
 
     label: str
     bins: np.ndarray  # counts, confidence sums and accuracy sums by bin, [3, num_bins]
+    runs: int = 1  # whose bins are added up: of the same test images, which count once for the bars
 
 
 class Occluded(NamedTuple):
@@ -80,21 +82,22 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     for members, label in zip(groups, legend(groups), strict=True):
         ece, _ = mean_and_error([run.results["ece"] for run in members])
         bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
-        lines.append(Binned(f"{label}: ECE\u00a0{100 * ece:.2f}\u00a0%", bins))
+        lines.append(Binned(f"{label}: ECE\u00a0{100 * ece:.2f}\u00a0%", bins, len(members)))
     reliability_diagram(path, lines)
 
 
 def reliability_diagram(path: str | Path, lines: Sequence[Binned]) -> None:
     """Draws accuracy against confidence by bin, and how many examples each bin holds.
 
-    Bars are binomial standard errors, left out where they would cover one another. The diagonal is perfect
-    calibration (arXiv:2211.04625, Eq. 8).
+    Bars are binomial standard errors over the test images, on which several seeds are alike right or wrong: they make
+    no bar shorter. They are left out where they would cover one another. The diagonal is perfect calibration
+    (arXiv:2211.04625, Eq. 8).
     """
     ratios = {"nrows": 2, "sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
     with drawing(path, 3.8, 4.65 + 0.16 * len(lines), **ratios) as (figure, (upper, lower)):
         handles: list[Any] = upper.plot([0, 1], [0, 1], label="perfect calibration", **REFERENCE)
         for number, line in enumerate(lines):
-            handles.append(_reliability_line(upper, line.bins, number, line.label, len(lines) <= 3))
+            handles.append(_reliability_line(upper, line, number, len(lines) <= 3))
             _histogram(lower, line.bins[0], number, len(lines))
         upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02), ylabel="Accuracy")
         lower.set(xlabel="Confidence", ylabel="Examples (%)")
@@ -136,7 +139,7 @@ def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[Occluded]]) 
             handles = [_occlusion_line(axes, number, line) for number, line in enumerate(lines)]
             axes.set(title=title, xlabel="Occluded share of the image (%)")
             axes.set_xticks(sorted({100 * share for line in lines for share in line.errors}))
-        all_axes[0].set(ylabel="Top-1 error (%)", ylim=(0, max(map(_top, all_axes))))
+        all_axes[0].set(ylabel="Top-1 error (%)", ylim=(0, None))
         legend_below(figure, [*handles, *keys], 1)
 
 
@@ -155,12 +158,13 @@ def draw_rows(axes: Axes, rows: Sequence[dict[str, Any]], name: str, scale: floa
 
 
 def _top(axes: Axes) -> float:
-    """The upper end of the axis: a little above the data, but not above a few outliers of the first epochs."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()] or [np.ones(1)])
-    values = values[np.isfinite(values)]
-    if not values.size or values.max() <= 0:
-        return 1.0
-    return 1.05 * float(min(values.max(), 3 * np.quantile(values, 0.9) if np.quantile(values, 0.9) > 0 else np.inf))
+    """The upper end of the axis: a little above the data, but not far above what follows a line's first epochs."""
+    lines = [np.asarray(line.get_xydata(), float) for line in axes.get_lines()]
+    lines = [line[np.isfinite(line[:, 1])] for line in lines]
+    lines = [line for line in lines if len(line)]
+    largest = max((line[:, 1].max() for line in lines), default=0.0)
+    settled = max((line[line[:, 0] >= EARLY * line[-1, 0], 1].max() for line in lines), default=0.0)
+    return 1.05 * float(min(largest, 2 * settled)) if settled > 0 else 1.0
 
 
 def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
@@ -179,8 +183,9 @@ def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
 
 
 def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:
-    points = [(100 * share, 100 * mean, 100 * (error or 0.0)) for share, (mean, error) in line.errors.items()]
-    shares, means, errors = np.transpose(points)
+    # NaN is no bar, where 0 would be a cap.
+    points = [(share, mean, np.nan if error is None else error) for share, (mean, error) in line.errors.items()]
+    shares, means, errors = 100 * np.transpose(points)
     if line.spreads:
         spreads = np.array([100 * line.spreads[share] for share in line.errors])
         axes.fill_between(shares, means - spreads, means + spreads, color=color(number), alpha=0.25, linewidth=0)
@@ -189,19 +194,20 @@ def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:
     return axes.errorbar(shares, means, yerr=errors if has_bars else None, label=line.label, **style)
 
 
-def _reliability_line(axes: Axes, bins: np.ndarray, number: int, label: str, with_bars: bool) -> Any:
-    counts, confidences, accuracies = bins[:, bins[0] > 0]
+def _reliability_line(axes: Axes, line: Binned, number: int, with_bars: bool) -> Any:
+    counts, confidences, accuracies = line.bins[:, line.bins[0] > 0]
     # With one success and one failure added, so that a bin of a few examples, all right or all wrong, has its bar too.
-    smoothed = (accuracies + 1) / (counts + 2)
+    images = counts / line.runs
+    smoothed = (accuracies / line.runs + 1) / (images + 2)
     return axes.errorbar(
         confidences / counts,
         accuracies / counts,
-        yerr=np.sqrt(smoothed * (1 - smoothed) / (counts + 2)) if with_bars else None,
+        yerr=np.sqrt(smoothed * (1 - smoothed) / (images + 2)) if with_bars else None,
         color=color(number),
         marker=marker(number),
         capsize=1.5,
         elinewidth=0.8,
-        label=label,
+        label=line.label,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +91,8 @@ def _lines(axes: Any, points: Sequence[Point], styles: dict[Any, tuple[str, int]
         line = sorted((point.at, *point.reduction) for point in points if point.line == name)
         if line:
             at, mean, error = zip(*line, strict=True)
-            bars = [each or 0.0 for each in error] if any(each is not None for each in error) else None
+            has_bars = any(each is not None for each in error)
+            bars = [math.nan if each is None else each for each in error] if has_bars else None  # NaN is no bar
             axes.errorbar(
                 at, mean, yerr=bars, color=color(number), marker=marker(number), capsize=2, elinewidth=1, label=label
             )

@@ -1,11 +1,15 @@
 """Every figure is written, is a PNG of the size asked for, and has something on it; bad input is named."""
 
+import json
 import struct
+from math import sqrt
 
 import numpy as np
 import pytest
 
 from softaug_jax import report
+from softaug_jax.report import curves
+from softaug_jax.report.style import drawing
 from tests.report.synthetic import SOFT, make_run
 
 
@@ -18,10 +22,75 @@ def size_of(path):
 
 
 def is_blank(path):
+    """Whether nothing is drawn, or axes alone: data are in colour."""
     from matplotlib.image import imread
 
-    pixels = imread(path)
-    return np.ptp(pixels[..., :3]) < 0.5
+    return np.ptp(imread(path)[..., :3], axis=-1).max() < 0.3
+
+
+def test_empty_axes_are_blank(tmp_path):
+    with drawing(tmp_path / "axes.png", 4, 3) as (_, (axes,)):
+        axes.set(xlabel="Epoch")
+    assert is_blank(tmp_path / "axes.png")
+
+
+def bars_of(line):
+    """Half the length of each bar that an errorbar has."""
+    (bars,) = line.lines[2]
+    return [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments() if len(segment)]
+
+
+def test_learning_curves_show_what_was_logged_to_its_end(tmp_path, drawn):
+    runs = [report.read(make_run(tmp_path / f"{seed}", seed=seed)[0]) for seed in range(9)]
+    failed, _ = make_run(tmp_path / "failed", changes=SOFT, top1_error=0.9)
+    rows = [json.loads(line) for line in (failed / "metrics.jsonl").read_text().splitlines()]
+    (failed / "metrics.jsonl").write_text("".join(json.dumps({**row, "loss": 70, "nll": 80}) + "\n" for row in rows))
+    runs.append(report.read(failed))
+    errors, losses = drawn(curves, report.learning_curves, tmp_path / "figure.png", runs)
+    for axes, scale, names in ((errors, 100, ["top1_error"] * 2), (losses, 1, ["loss", "nll"])):
+        wanted = [
+            [(row["epoch"], scale * row[name]) for row in run.rows(split)]
+            for run in runs
+            for split, name in zip(("train", "test"), names, strict=True)
+        ]
+        lines = axes.get_lines()
+        np.testing.assert_allclose([line.get_xydata() for line in lines], wanted)
+        assert all(line.get_ydata()[2:].max() < axes.get_ylim()[1] for line in lines)
+    assert len({line.get_color() for line in errors.get_lines()}) == 2
+
+
+def test_a_start_that_is_far_above_the_rest_is_cut(tmp_path, drawn):
+    workdir, _ = make_run(tmp_path / "run")
+    row = {"split": "test", "top1_error": 0.1}
+    rows = [{**row, "step": e, "epoch": e, "nll": 500 if e == 1 else 2} for e in range(1, 21)]
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, losses = drawn(curves, report.learning_curves, tmp_path / "figure.png", [report.read(workdir)])
+    assert losses.get_ylim() == (0, pytest.approx(4.2))
+
+
+def test_a_reliability_diagram_s_bars_are_of_the_test_images_whatever_the_seeds(tmp_path, drawn):
+    bins = np.array([[40.0, 0, 60], [10, 0, 54], [16, 0, 45]])
+    lines = [curves.Binned("one", bins), curves.Binned("four", 4 * bins, runs=4)]
+    upper, lower = drawn(curves, curves.reliability_diagram, tmp_path / "figure.png", lines)
+    bars = [[sqrt(p * (1 - p) / n) for p, n in ((17 / 42, 42), (46 / 62, 62))]] * 2
+    for line, bar in zip(upper.containers, bars, strict=True):
+        np.testing.assert_allclose(line.lines[0].get_xydata(), [[0.25, 0.4], [0.9, 0.75]])
+        np.testing.assert_allclose(bars_of(line), bar)
+    np.testing.assert_allclose([[bar.get_height() for bar in each] for each in lower.containers], [[40, 0, 60]] * 2)
+
+
+def test_errors_under_occlusion_are_drawn_whole(tmp_path, drawn):
+    errors = {share / 10: (0.05, None) for share in range(10)} | {1.0: (0.9, 0.01)}
+    lines = [curves.Occluded("a", errors), curves.Occluded("b", {0.5: (0.4, None)}, {0.5: 0.03})]
+    (axes,) = drawn(curves, curves.occlusion_lines, tmp_path / "figure.png", {"": lines})
+    first, second = axes.containers
+    np.testing.assert_allclose(first.lines[0].get_ydata(), [5] * 10 + [90])
+    np.testing.assert_allclose(bars_of(first), [1])
+    np.testing.assert_allclose(second.lines[0].get_xydata(), [[50, 40]])
+    assert axes.get_ylim()[0] == 0 and 91 < axes.get_ylim()[1] < 100
+    (band,) = (each for each in axes.collections if each.get_alpha() == 0.25)
+    spread = band.get_paths()[0].vertices[:, 1]
+    assert (spread.min(), spread.max()) == (pytest.approx(37), pytest.approx(43))
 
 
 def test_a_run_s_figures(tmp_path):

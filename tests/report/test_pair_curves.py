@@ -38,28 +38,10 @@ def test_a_run_s_figures(tmp_path, hypothesis):
     assert not any(is_blank(path) for path in written)
 
 
-def test_curves_show_what_was_logged(tmp_path, monkeypatch):
-    drawn = []
-    real = pair_curves.drawing
-
-    def watched(*args, **options):
-        context = real(*args, **options)
-
-        class Watch:
-            def __enter__(self):
-                self.figure, self.axes = context.__enter__()
-                return self.figure, self.axes
-
-            def __exit__(self, *error):
-                drawn.extend([line.get_xydata() for line in axes.get_lines()] for axes in self.axes)
-                return context.__exit__(*error)
-
-        return Watch()
-
-    monkeypatch.setattr(pair_curves, "drawing", watched)
+def test_curves_show_what_was_logged(tmp_path, drawn):
     run = report.read(make_pairs(tmp_path / "run"))
-    pair_curves.self_supervised_curves(tmp_path / "figure.png", [run])
-    errors, losses, spreads = drawn
+    axes = drawn(pair_curves, pair_curves.self_supervised_curves, tmp_path / "figure.png", [run])
+    errors, losses, spreads = ([line.get_xydata() for line in each.get_lines()] for each in axes)
     np.testing.assert_allclose(errors[0], [[1, 50], [2, 25], [3, 50 / 3]])
     np.testing.assert_allclose(losses[0], [[1, -0.1], [2, -0.2], [3, -0.3]])
     np.testing.assert_allclose(spreads[0][:, 1], 0.02)

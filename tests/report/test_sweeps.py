@@ -1,17 +1,17 @@
 """Figure 3 from finished runs: which runs are in it, and its numbers by hand."""
 
-from contextlib import contextmanager
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from softaug_jax.report import find, reductions
-from softaug_jax.report.reductions import Point
+from softaug_jax.report.reductions import Panels, Point
 from softaug_jax.report.sweeps import sweeps
 from tests.report.synthetic import put
+from tests.report.test_figures import bars_of
 
 HARD = (0.050, 0.054)
 SOFT = {(0.1, 1.0): 0.045, (0.3, 2.0): 0.040, (0.5, 2.0): 0.047}
@@ -80,28 +80,27 @@ def test_there_is_no_figure_without_a_baseline_or_of_one_soft_crop(runs):
     assert len(sweeps([run for run in found if run.workdir.name in ("hard0", "soft0.3", "soft0.1")])) == 1
 
 
-def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, monkeypatch):
+def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn):
     put(runs / "k", "cifar10_sa", "", 0.041, {"soften.k": 1.5, "augment.sigma": 0.7})
-    figure = Figure()
-
-    @contextmanager
-    def drawing(path, width, height, **subplots):
-        yield figure, list(figure.subplots(squeeze=False, **subplots).flat)
-
-    monkeypatch.setattr(reductions, "drawing", drawing)
     (sweep,) = sweeps(find([runs]))
-    reductions.draw(tmp_path / "unused.png", sweep.panels())
-    drawn = [{}, {}, {}]
-    for axes, lines in zip(figure.axes, drawn, strict=True):
+    shown = [{}, {}, {}]
+    for axes, lines in zip(drawn(reductions, reductions.draw, tmp_path / "f.png", sweep.panels()), shown, strict=True):
         for line in axes.containers:
             at, reduction = line.lines[0].get_data()
             assert axes.get_xlim()[0] < min(at) and max(at) < axes.get_xlim()[1]
             lines[line.get_label()] = dict(zip(at, [round(value, 6) for value in reduction], strict=True))
-    assert drawn[0] == {"$k$ = 1": {0.1: 0.7}, "$k$ = 1.5": {0.7: 1.1}, "$k$ = 2": {0.3: 1.2, 0.5: 0.5}}
-    assert drawn[1] == {
+    assert shown[0] == {"$k$ = 1": {0.1: 0.7}, "$k$ = 1.5": {0.7: 1.1}, "$k$ = 2": {0.3: 1.2, 0.5: 0.5}}
+    assert shown[1] == {
         "target and weight": {0.3: 1.2, 0.5: 0.5},
         "target only": {0.3: 0.9},
         "target only, $k$ = 3": {0.3: 0.8},
         "none: hard targets": {0.3: 0.3},
     }
-    assert {label: list(line.values()) for label, line in drawn[2].items()} == {"label smoothing": [0.6]}
+    assert {label: list(line.values()) for label, line in shown[2].items()} == {"label smoothing": [0.6]}
+
+
+def test_a_point_of_one_seed_has_no_bar_beside_one_of_several(tmp_path, drawn):
+    points = [Point(2.0, 0.1, (1.0, 0.25)), Point(2.0, 0.3, (2.0, None))]
+    axes, *_ = drawn(reductions, reductions.draw, tmp_path / "f.png", Panels(points, [], []))
+    (line,) = axes.containers
+    np.testing.assert_allclose(bars_of(line), [0.25])
