@@ -10,13 +10,14 @@ import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
 
-def forward_flops(model: Any, state: Any, about: Any) -> float:
-    """Of one image's forward pass, two a multiplication and addition; training takes three times as many.
+def forward_flops(model: Any, state: Any, about: Any, batch_size: int) -> float:
+    """Of one forward pass over a batch, two a multiplication and addition; training takes three times as many.
 
-    Products with padding count, as is usual when a rate is compared with a chip's peak.
+    Products with padding count, as is usual when a rate is compared with a chip's peak. What a network does once a
+    batch, as normalising a kernel, counts once.
     """
-    image = jax.ShapeDtypeStruct((1, *about.image_size, about.channels), jnp.float32)
-    return flops(jax.make_jaxpr(model.predict)(state.params, state.batch_stats, image).jaxpr)
+    images = jax.ShapeDtypeStruct((batch_size, *about.image_size, about.channels), jnp.float32)
+    return flops(jax.make_jaxpr(model.predict)(state.params, state.batch_stats, images).jaxpr)
 
 
 def flops(jaxpr: Any) -> float:

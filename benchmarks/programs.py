@@ -45,7 +45,7 @@ def trace(config: Any, platform: str, devices: Sequence[Any], name: str) -> Prog
         about, batch = parts.info, config.eval_batch_size if name == "eval" else config.batch_size
         images = lambda count: jax.ShapeDtypeStruct((count, *about.image_size, about.channels), np.uint8)
         labels = lambda count: jax.ShapeDtypeStruct((count,), np.int32)
-        flops = batch * forward_flops(parts.model, state, about)
+        flops = forward_flops(parts.model, state, about, batch)
         if name == "eval":
             predict = evaluation.jit_predict(parts.predict, about, shardings)
             return Program(predict.lower(state, images(batch)), 1, batch, flops, outside="forward")

@@ -10,10 +10,13 @@ from typing import Any
 Lap = Callable[[], int]  # does a round's work, waits for its end and returns how many images that were
 
 
-def measure(laps: Mapping[str, Lap], rounds: int) -> dict[str, list[float]]:
+def measure(
+    laps: Mapping[str, Lap], rounds: int, seen: Callable[[dict[str, list[float]]], None] = lambda rates: None
+) -> dict[str, list[float]]:
     """Images per second of each, one value a round; the order turns round from one round to the next.
 
-    Whatever a lap does only once (compiling, filling a queue) must have been done before.
+    Whatever a lap does only once (compiling, filling a queue) must have been done before. `seen` gets the rates so far
+    after each round.
     """
     rates: dict[str, list[float]] = {name: [] for name in laps}
     for number in range(rounds):
@@ -21,6 +24,7 @@ def measure(laps: Mapping[str, Lap], rounds: int) -> dict[str, list[float]]:
             start = time.perf_counter()
             images = laps[name]()
             rates[name].append(images / (time.perf_counter() - start))
+        seen(rates)
     return rates
 
 

@@ -133,9 +133,7 @@ def measured(options: argparse.Namespace, extra: Sequence[str]) -> dict[str, Any
     return {"name": f"{setting.name}, {case}", **summarised(list(events(options.out)), programs(), steps)}
 
 
-@as_command
-def main(words: list[str]) -> int:
-    """Prints the summary as JSON, and writes the record."""
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m benchmarks.step_profile", description="Where the time of a step goes, by kind of operation."
     )
@@ -143,10 +141,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where to write the trace")
     parser.add_argument("--dispatches", type=positive, default=2, help="to trace; default: 2")
     parser.add_argument("--json", type=Path, help="where to write the record")
-    options, extra = parser.parse_with_extra(words)
+    return parser
+
+
+@as_command
+def main(words: list[str]) -> int:
+    """Prints the summary as JSON, and writes the record."""
+    options, extra = _parser().parse_with_extra(words)
+    load = machine.load()  # before the profile, which is a load itself
     summary = measured(options, extra)
     if options.json:
-        record = machine.jax_provenance("benchmarks.step_profile", words)
+        record = {**machine.jax_provenance("benchmarks.step_profile", words), "load": load}
         write_json(options.json, {**record, "profile": {options.cases[0]: summary}})
     print(json.dumps(summary))
     return 0

@@ -30,6 +30,7 @@ USUAL = {
 }
 METHODS = {method: Augmentation("baseline", f",method={method}") for method in ("sngp", "duq", "ddu")}  # of Table 3
 AUGMENTATIONS = {**USUAL, **METHODS}
+MORE_THAN_THREE_PASSES = ("duq",)  # whose step differentiates a gradient too, so that its FLOPs are not thrice a pass's
 
 
 class Setting(NamedTuple):

@@ -148,7 +148,8 @@ def test_flops_of_resnet8_are_those_of_its_layers():
     conv = lambda side, channels_in, channels: 2 * side**2 * 9 * channels_in * channels
     by_hand = conv(32, 3, 16) + 2 * conv(32, 16, 16) + conv(16, 16, 32) + conv(16, 32, 32)
     by_hand += conv(8, 32, 64) + conv(8, 64, 64) + 2 * 64 * 10
-    assert model_flops.forward_flops(model, state, info("cifar10")) == by_hand
+    assert model_flops.forward_flops(model, state, info("cifar10"), 1) == by_hand
+    assert model_flops.forward_flops(model, state, info("cifar10"), 128) == 128 * by_hand
 
 
 def test_a_slice_knows_its_links_and_its_farthest_chip():

@@ -11,16 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import first_step, members, throughput, training
+from benchmarks import first_step, members, roofline, throughput, training
 from benchmarks.throughput_cases import Setting, add_options, config_for, settings, to_words
 from softaug_jax.checks import UsageError
 from softaug_jax.data.schedule import Schedule
+from softaug_jax.run_files import write_json
 from softaug_jax.target import compiling_for
 from softaug_jax.train import feed, sharding
 from softaug_jax.train.steps import NO_STEP, StepSums
 
 TOY = ["--dataset=digits", "--model=resnet8", "--batch_size=16"]
 SETTING = Setting("resnet8", 16, "device", 1, "float32")
+
+# Products of ResNet-8 at 8 x 8, each of which is a sum, too: stem, three stages of two convolutions, classifier.
+PIXELS = 64
+FORWARD = PIXELS * 9 * 1 * 16 + 2 * PIXELS * 9 * 16 * 16
+FORWARD += PIXELS // 4 * 9 * (16 * 32 + 32 * 32) + PIXELS // 16 * 9 * (32 * 64 + 64 * 64) + 64 * 10
 
 
 def config_of(case, setting=SETTING):
@@ -38,26 +44,54 @@ def options_of(*words):
     return parser.parse_args(words)
 
 
-def test_cases_are_timed_beside_their_floor(tmp_path, capsys):
+def test_cases_are_timed_beside_their_floor(tmp_path, monkeypatch, capsys):
     out = tmp_path / "record.json"
     words = [*TOY, "--cases=constant,soft_crop", "--steps=1", "--rounds=2", f"--json={out}"]
+    rounds_saved = []
+
+    def write(path, record):
+        write_json(path, record)
+        cases = record["settings"][0]["cases"].values() if "settings" in record else ()
+        rounds_saved.append([len(figures["images_per_second"]["rounds"]) for figures in cases])
+
+    monkeypatch.setattr(throughput, "write_json", write)
+    monkeypatch.setattr(throughput.machine, "load", iter([0.25, 9.0]).__next__)  # the second would be its own
     assert throughput.main(words) == 0
+    assert rounds_saved == [[], [1, 1], [2, 2]]
     record = json.loads(out.read_text())
     assert {"command", "date", "device", "commit", "versions", "load"} <= set(record)
+    assert record["load"] == 0.25
     (found,) = record["settings"]
-    # Of ResNet-8 at 8 x 8, a product and a sum each: stem, three stages of two convolutions, classifier.
-    pixels, forward = 64, 64 * 9 * 1 * 16
-    forward += 2 * pixels * 9 * 16 * 16
-    forward += pixels // 4 * 9 * (16 * 32 + 32 * 32) + pixels // 16 * 9 * (32 * 64 + 64 * 64) + 64 * 10
-    assert found["training_flops_per_image"] == 3 * 2 * forward
+    flops = {case: figures["training_flops_per_image"] for case, figures in found["cases"].items()}
+    assert flops == dict.fromkeys(("constant", "soft_crop"), 6 * FORWARD)
     rates = {case: figures["images_per_second"]["rounds"] for case, figures in found["cases"].items()}
     assert set(rates) == {"constant", "soft_crop"} and all(len(values) == 2 for values in rates.values())
     soft = found["cases"]["soft_crop"]
     expected = np.median(np.divide(rates["soft_crop"], rates["constant"]))
     np.testing.assert_allclose(soft["cost_over_floor"], 1 / expected - 1)
-    share = np.median(rates["soft_crop"]) * 6 * forward / found["matrix_flops_per_second"]
+    share = np.median(rates["soft_crop"]) * 6 * FORWARD / found["matrix_flops_per_second"]
     np.testing.assert_allclose(soft["share_of_matrix_rate"], share)
     assert f"{np.median(rates['soft_crop']):,.0f} images/s" in capsys.readouterr().out
+
+
+def test_flops_are_of_each_case_and_what_is_done_once_a_batch_counts_once(monkeypatch):
+    def untrained(config, arrays, about, constant):
+        parts = training.parts_of(config, about, len(arrays.labels))
+        return training.Training(parts, None, jax.eval_shape(parts.initial_state), config.batch_size)
+
+    monkeypatch.setattr(training, "start", untrained)
+    monkeypatch.setattr(training.Training, "warm_up", lambda *_: None)
+    monkeypatch.setattr(training.Training, "lap", lambda run: run.parts.schedule.batch_size)
+    monkeypatch.setattr(roofline, "best_matrix_rate", lambda dtype: 1e12)
+    words = ["--dataset=digits", "--model=wideresnet10_1", "--batch_size=256", "--cases=constant,ddu,duq", "--rounds=1"]
+    options = throughput._parser().parse_args(words)
+    (found,) = throughput._cases(options, [], lambda record: None)["settings"]
+    cases = found["cases"]
+    assert "share_of_matrix_rate" not in cases["duq"] and "training_flops_per_image" not in cases["duq"]
+    plain, ddu = (cases[case]["training_flops_per_image"] for case in ("constant", "ddu"))
+    assert plain != ddu < 1.1 * plain  # its kernels are normalised once a batch: for one image that is 15 times as much
+    assert cases["ddu"]["share_of_matrix_rate"] == cases["ddu"]["images_per_second"]["median"] * ddu / 1e12
+    assert throughput.table({"device": "", "load": 0, "commit": "", "settings": [found]}).count("matrix rate") == 2
 
 
 def test_the_floor_sees_one_batch_and_draws_nothing(digits):
