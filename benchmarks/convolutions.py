@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -86,14 +87,21 @@ def _kind(equation: Any) -> str:
     return "input gradient" if "transpose" in str(equation.source_info.name_stack) else "forward"
 
 
+@partial(jax.jit, static_argnums=(1, 2))
+def _normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Operands; one function for all convolutions, which share many shapes, so that each is compiled once."""
+    return jax.random.normal(key, shape, dtype)
+
+
 def seconds(convolution: Convolution, budget_bytes: int, **timing: Any) -> float:
     """Seconds of one convolution, from a program that does several with operands of their own."""
     left, right = (v.aval for v in convolution.equation.invars)
     each = 4 * (math.prod(left.shape) + math.prod(right.shape) + math.prod(convolution.out))
     count = 2 if jax.default_backend() == "cpu" else max(1, min(REPEATS, budget_bytes // each))
-    make = jax.jit(lambda key, aval: jax.random.normal(key, aval.shape, aval.dtype), static_argnums=1)
-    keys = jax.random.split(jax.random.key(0), 2 * count)
-    operands = [(make(keys[2 * i], left), make(keys[2 * i + 1], right)) for i in range(count)]
+    keys = jax.random.split(jax.random.key(0), (count, 2))
+    operands = [
+        tuple(_normal(key, v.shape, v.dtype) for key, v in zip(pair, (left, right), strict=True)) for pair in keys
+    ]
     program = jax.jit(lambda pairs: [convolution.run(*pair) for pair in pairs])
     return seconds_of(program, operands, **timing) / count
 

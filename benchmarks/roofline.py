@@ -3,7 +3,8 @@
   python -m benchmarks.roofline [--model=resnet18] [--dataset=cifar10] [--batch_size=128,1024] [--json=FILE]
 
 Each figure is a jitted function of a few independent operations of one kind, called again and again without waiting
-in between, so that launches are hidden wherever the device takes longer than the host.
+in between, so that launches are hidden wherever the device takes longer than the host. The record is written after each
+kind and batch, so that what ends the process leaves what was seen.
 """
 
 from __future__ import annotations
@@ -87,6 +88,13 @@ def _sizes(sizes: Sequence[int], on_cpu: Sequence[int]) -> Sequence[int]:
 @as_command
 def main(words: list[str]) -> int:
     """Measures, writes the record and prints the table."""
+    options = _parser().parse_args(words)
+    record = measured(options, words, lambda record: write_json(options.json, record) if options.json else None)
+    print(table(record))
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m benchmarks.roofline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -100,42 +108,42 @@ def main(words: list[str]) -> int:
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measurement; the median of 3 counts")
     parser.add_argument("--json", type=Path, help="where to write the record")
-    options = parser.parse_args(words)
-    record = measured(options, words)
-    if options.json:
-        write_json(options.json, record)
-    print(table(record))
-    return 0
+    return parser
 
 
-def measured(options: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
-    """The record."""
+def measured(
+    options: argparse.Namespace, words: Sequence[str], save: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """The record, which `save` gets whenever there is more of it."""
     from benchmarks import convolutions
 
     record = machine.jax_provenance("benchmarks.roofline", words)
     timing = {"seconds": options.seconds}
     sizes, mib = _sizes(MATRIX_SIZES, CPU_MATRIX_SIZES), _sizes(COPY_MIB, CPU_COPY_MIB)
     record["copy_bytes_per_second"] = {f"{size} MiB": copy_rate(size, **timing) for size in mib}
-    record["matrix_flops_per_second"] = {
-        precision: {str(size): matrix_rate(size, precision, **timing) for size in sizes} for precision in PRECISIONS
-    }
-    record["convolutions"] = {
-        str(batch): convolutions.measured(
+    save(record)
+    record["matrix_flops_per_second"] = {}
+    for precision in PRECISIONS:
+        rates = {str(size): matrix_rate(size, precision, **timing) for size in sizes}
+        record["matrix_flops_per_second"][precision] = rates
+        save(record)
+    record["convolutions"] = {}
+    for batch in options.batch_size:
+        record["convolutions"][str(batch)] = convolutions.measured(
             options.model, options.dataset, batch, options.dtype, options.image_px, BUDGET_BYTES, **timing
         )
-        for batch in options.batch_size
-    }
+        save(record)
     return record
 
 
 def table(record: dict[str, Any]) -> str:
     """The record's figures, short."""
     lines = [f"{record['device']}, load {record['load']}, commit {record['commit']}"]
-    best = lambda rates: max(rates.values())
-    lines.append(f"  copy {best(record['copy_bytes_per_second']) / 1e9:,.0f} GB/s")
-    for precision, rates in record["matrix_flops_per_second"].items():
-        lines.append(f"  {precision:9s} {best(rates) / 1e12:8.2f} TFLOP/s")
-    for batch, found in record["convolutions"].items():
+    size, rate = list(record["copy_bytes_per_second"].items())[-1]  # smaller ones may lie in the cache
+    lines.append(f"  copy of {size}: {rate / 1e9:,.0f} GB/s")
+    for precision, rates in record.get("matrix_flops_per_second", {}).items():
+        lines.append(f"  {precision:9s} {max(rates.values()) / 1e12:8.2f} TFLOP/s")
+    for batch, found in record.get("convolutions", {}).items():
         lines.append(
             f"  {found['name']}, batch {batch}: convolutions alone {1e3 * found['seconds_per_step']:.3f} ms a step, "
             f"no more than {found['images_per_second_at_most']:,.0f} images/s"

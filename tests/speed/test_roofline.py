@@ -33,6 +33,31 @@ def test_a_convolution_that_is_run_again_is_the_same():
     np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_operands_of_a_shape_are_compiled_once(monkeypatch):
+    monkeypatch.setattr(convolutions, "seconds_of", lambda function, *arguments: len(arguments[0]))
+    found = [c for c, _ in convolutions.training_convolutions("resnet8", "digits", 4, "float32")]
+    convolutions._normal.clear_cache()
+    for convolution in found:
+        assert convolutions.seconds(convolution, 2**20) == 1.0  # one call does as many as there are operands
+    shapes = {(shape, c.dtype) for c in found for shape in (c.left, c.right)}
+    assert convolutions._normal._cache_size() == len(shapes) < 2 * len(found)
+
+
+def test_the_record_of_a_roofline_is_written_section_by_section(tmp_path, monkeypatch):
+    def out_of_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(roofline, "copy_rate", lambda mib, **_: {1: 9e9, 16: 2e9}[mib])
+    monkeypatch.setattr(roofline, "matrix_rate", lambda size, precision, **_: 1e12)
+    monkeypatch.setattr(convolutions, "measured", out_of_memory)
+    out = tmp_path / "roofline.json"
+    with pytest.raises(MemoryError):
+        roofline.main([f"--json={out}"])
+    record = json.loads(out.read_text())
+    assert set(record["matrix_flops_per_second"]) == set(roofline.PRECISIONS)
+    assert "copy of 16 MiB: 2 GB/s" in roofline.table(record)
+
+
 @pytest.mark.slow
 def test_roofline_measures_and_writes_its_record(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(roofline, "CPU_MATRIX_SIZES", (32, 64))
