@@ -81,31 +81,40 @@ def error_reduction(folder: Path, runs: Sequence[Run]) -> Section:
         "target alone, about 0.4 with hard targets, and about 1.3 by label smoothing."
     ]
     found = sweeps(runs)
+    baselines = {sweep.baseline[0].workdir: sweep.baseline for sweep in found}
+    names = dict(zip(baselines, labels(list(baselines.values())), strict=True)) if found else {}
     if not found:
         parts.append(
             "Not run: it takes soft crops of one data set, network and number of epochs that differ in augment.sigma, "
             f"soften.k or soften.mode, and their hard crop. To run: {SWEEP}"
         )
     for number, sweep in enumerate(found):
-        what = f"{sweep.dataset}, {sweep.model}, {sweep.epochs:g} epochs"
+        images = filter(None, sweep.baseline[0].conditions[:2])
+        what = ", ".join([sweep.dataset, sweep.model, f"{sweep.epochs:g} epochs", *images])
         path = folder / f"figure3-{number}-{sweep.dataset}-{sweep.model}-{sweep.epochs:g}ep.png"
         reductions.draw(path, sweep.panels())
-        about = f"{what}: {len(sweep.soft)} soft crops, against {labels([sweep.baseline])[0]}"
+        about = f"{what}: {len(sweep.soft)} soft crops, against {names[sweep.baseline[0].workdir]}"
         about += f" (n = {len(sweep.baseline)}); bars are standard errors over seeds."
         parts.append(Picture(path, about, f"Error reduction by crop strength. {about}"))
     return Section("figure3", "Figure 3: error reduction by crop strength and curve", parts)
 
 
 def compared(folder: Path, runs: Sequence[Run]) -> list[Section]:
-    """Figure 5, reliability and learning curves, as far as measured; runs of one figure differ by method and seed."""
-    alike: dict[tuple[str, str, int], list[Run]] = {}
+    """Figure 5, reliability and learning curves, as far as measured; runs of one figure differ by method and seed.
+
+    They are not of one figure if they see other data, or as much of them, at another size, or behind other squares.
+    """
+    alike: dict[tuple[str, str, int, tuple[str, ...]], list[Run]] = {}
     for run in runs:
-        alike.setdefault((run.config["dataset"], run.config["model"]["name"], run.config["epochs"]), []).append(run)
+        facts = (run.config["dataset"], run.config["model"]["name"], run.config["epochs"], run.conditions)
+        alike.setdefault(facts, []).append(run)
     drawn: dict[str, list[Picture]] = {}
-    for (dataset, model, epochs), members in sorted(alike.items()):
+    for (dataset, model, epochs, conditions), members in sorted(alike.items()):
+        known = [words for words in conditions if words]
         for number, batch in enumerate(_batches(group(members))):
-            name = f"{dataset}-{model}-{epochs:g}ep" + (f"-{number + 1}" if number else "")
-            what = f"{dataset}, {model}, {epochs:g} epochs" + (", further methods" if number else "")
+            name = "-".join([dataset, model, f"{epochs:g}ep", *(words.replace(" ", "_") for words in known)])
+            name += f"-{number + 1}" if number else ""
+            what = ", ".join([dataset, model, f"{epochs:g} epochs", *known, *(["further methods"] if number else [])])
             of = "; ".join(dict.fromkeys(run.label for run in batch))
             for path in write_comparison_figures(folder / name, batch):
                 drawn.setdefault(path.stem, []).append(Picture(path, what, f"{what}: {of}"))

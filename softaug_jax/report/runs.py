@@ -66,6 +66,20 @@ class Run(NamedTuple):
         """The config, flat, with dotted names, without what may differ within a group of seeds."""
         return {name: value for name, value in settings(self.config).items() if name not in FREE_FIELDS}
 
+    @property
+    def conditions(self) -> tuple[str, str, str]:
+        """What else figures depend on, whatever the method: how many images, their size, and what occludes them.
+
+        In words; empty where the config has nothing of the kind, and for all images and the mean colour.
+        """
+        own = settings(self.config)
+        few, size, fill = own["data.images_per_class"], own.get("data.size_px"), own.get("evals.occlusion_fill", "mean")
+        return (
+            f"{few} images of each class" if few else "",
+            f"{size} px of {own.get('data.resize_px')}" if size else "",
+            f"{fill} squares" if fill != "mean" else "",
+        )
+
     def occlusion(self) -> dict[float, float]:
         """Top-1 error by occluded share of the image, both in [0, 1]; empty if it was not measured."""
         found = {name.removeprefix(OCCLUSION): value for name, value in self.results.items() if OCCLUSION in name}
@@ -126,7 +140,10 @@ def group(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def labels(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A short label for each group: of its method, data, model and epochs, what is not the same for all."""
+    """A short label for each group: of its method, data, model, epochs and conditions, what is not the same for all.
+
+    Groups that are alike in these have the end of their first path, as long as it takes to tell them apart.
+    """
     firsts = [members[0] for members in groups]
     facts = [
         [run.label for run in firsts],
@@ -134,10 +151,15 @@ def labels(groups: Sequence[Sequence[Run]]) -> list[str]:
         [run.config["model"]["name"] for run in firsts],
         [f"{run.config['epochs']} epochs" for run in firsts],
     ]
-    varying = [values for values in facts if len(set(values)) > 1] or facts[:1]
-    result = [", ".join(words) for words in zip(*varying, strict=True)]
-    if len(set(result)) < len(result):
-        result = [f"{label} ({run.workdir.name})" for label, run in zip(result, firsts, strict=True)]
+    conditions = [list(values) for values in zip(*(run.conditions for run in firsts), strict=True)]
+    varying = lambda them: [values for values in them if len(set(values)) > 1]
+    shown = (varying(facts) or facts[:1]) + varying(conditions)
+    plain = [", ".join(filter(None, words)) for words in zip(*shown, strict=True)]
+    result, depth = plain, 0
+    while len(set(result)) < len(result) and depth < max(len(run.workdir.parts) for run in firsts):
+        depth += 1
+        ends = ["/".join(run.workdir.parts[-depth:]) for run in firsts]
+        result = [f"{label} ({end})" for label, end in zip(plain, ends, strict=True)]
     return result
 
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from softaug_jax.report.placing import trained
 from softaug_jax.report.reductions import Panels, panels
-from softaug_jax.report.runs import Run, group
+from softaug_jax.report.runs import Run
 from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.run_files import Tree
 
 # What a hard crop and the soft crops that it is the baseline of differ in, beside the softening.
 _FIELDS = ("crop", "sigma", "rounding", "fill", "fill_noise", "uncropped_final_epochs")
 CROP = tuple(f"augment.{name}" for name in _FIELDS)
+HARD = ("hard", "random_resized")  # what a baseline may have for a crop: without any it is another method
 # What the points of one figure differ in.
 VARIED = ("augment.sigma", "soften.k", "soften.mode")
 
@@ -44,7 +45,8 @@ def sweeps(runs: Sequence[Run]) -> list[Sweep]:
     """The figures that finished runs of classification give: those with a baseline and two or more soft crops.
 
     A baseline trains as its soft crops do but for the crop and the softening. Soft crops that differ in anything but
-    sigma, k and what is softened, such as p_min, are of different figures.
+    sigma, k and what is softened, such as p_min, are of different figures, and so are those with each of several
+    baselines, which may uncover another colour.
     """
     alike: dict[str, list[Run]] = {}
     for run in runs:
@@ -59,7 +61,8 @@ def sweeps(runs: Sequence[Run]) -> list[Sweep]:
 
 def _of_alike(runs: Sequence[Run]) -> list[Sweep]:
     """The figures of runs that differ only by crop, softening and seed."""
-    hard, smoothed = [], []
+    hard: dict[str, list[Run]] = {}
+    smoothed: dict[str, dict[str, list[Run]]] = {}  # by what they train beside the smoothing, and by all
     families: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         config = trained(run.config)
@@ -69,13 +72,19 @@ def _of_alike(runs: Sequence[Run]) -> list[Sweep]:
             point = {name: config[name] for name in VARIED if mode != "none" or name != "soften.k"}
             rest = {name: value for name, value in config.items() if name not in VARIED}
             families.setdefault(_key(rest), {}).setdefault(_key(point), []).append(run)
-        elif not is_soft and mode == "none":
-            hard.append(run)
-        elif not is_soft and is_constant and mode == "target":
-            smoothed.append(run)
+        elif config["augment.crop"] in HARD:
+            beside = _key({name: value for name, value in config.items() if not name.startswith("soften.")})
+            if mode == "none":
+                hard.setdefault(beside, []).append(run)
+            elif is_constant and mode == "target":
+                smoothed.setdefault(beside, {}).setdefault(_key(config), []).append(run)
     facts = (runs[0].config["dataset"], runs[0].config["model"]["name"], runs[0].config["epochs"])
     found = [list(points.values()) for points in families.values() if len(points) > 1]
-    return [Sweep(*facts, group(hard)[0], soft, group(smoothed)) for soft in found] if hard else []
+    return [
+        Sweep(*facts, baseline, soft, list(smoothed.get(beside, {}).values()))
+        for soft in found
+        for beside, baseline in hard.items()
+    ]
 
 
 def _error(runs: Sequence[Run]) -> Figure:

@@ -17,9 +17,10 @@ from PIL import Image
 from benchmarks import study
 from softaug_jax.report import find, page, page_figures
 from softaug_jax.report.__main__ import main
+from softaug_jax.report.document import Picture
 from softaug_jax.report.paper_table import PaperTable, paper_table
 from softaug_jax.report.placing import Stray
-from tests.report.synthetic import make_run, put
+from tests.report.synthetic import METHODS, make_run, put
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -267,6 +268,22 @@ def test_more_methods_than_colours_are_in_several_figures_that_share_the_first(t
     groups = [[run] for run in find([tmp_path])]
     batches = page_figures._batches(groups)
     assert [[run.workdir.name[-1] for run in batch] for batch in batches] == [list("0123456"), list("078")]
+
+
+def test_runs_on_other_data_are_in_figures_of_their_own(tmp_path):
+    put(tmp_path / "full")
+    for name, fields in (("few", {"data.images_per_class": 100}), ("black", {"evals.occlusion_fill": "black"})):
+        put(tmp_path / name, "cifar10_sa", "", 0.3, fields)
+    sections = page_figures.compared(tmp_path / "figures", find([tmp_path]))
+    beside = {"": "hard crop", "100 images of each class": METHODS["soft"], "black squares": METHODS["soft"]}
+    for section in sections:
+        pictures = [part for part in section.parts if isinstance(part, Picture)]
+        assert {picture.caption.partition("500 epochs")[2].removeprefix(", ") for picture in pictures} == beside.keys()
+        for picture in pictures:
+            words = picture.caption.partition("500 epochs")[2].removeprefix(", ")
+            assert picture.alternative == f"{picture.caption}: {beside[words]}"
+            assert picture.path.parent.name == f"cifar10-resnet18-500ep-{words}".replace(" ", "_").rstrip("-")
+            assert picture.path.is_file()
 
 
 def test_bad_input_is_one_line_and_exit_code_2(written, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 from softaug_jax.checks import UsageError
 from softaug_jax.report import find, read
 from softaug_jax.report.runs import group, labels
-from tests.report.synthetic import SOFT, make_run
+from tests.report.synthetic import SOFT, make_run, put
 
 
 def test_a_finished_run(tmp_path):
@@ -82,3 +82,25 @@ def test_only_the_seed_makes_no_new_group(tmp_path):
     assert labels(groups[1:]) == ["20 epochs", "40 epochs"]
     twin = make("twin", changes={"batch_size": 32})
     assert labels([hard, [twin]]) == ["hard crop (hard0)", "hard crop (twin)"]
+
+
+def test_groups_that_are_alike_in_all_else_have_the_end_of_a_path_that_differs(tmp_path):
+    for decay in ("5e-4", "1e-3"):
+        for seed in range(2):
+            put(tmp_path / decay / f"seed{seed}", arg=f"seed={seed}", fields={"optimizer.weight_decay": float(decay)})
+    groups = group(find([tmp_path]))
+    assert labels(groups) == ["hard crop (1e-3/seed0)", "hard crop (5e-4/seed0)"]
+    assert labels([groups[0], groups[0]])[0].endswith("1e-3/seed0)")  # even if nothing tells them apart
+
+
+def test_labels_say_how_much_data_of_what_size_and_behind_which_squares(tmp_path):
+    def label_beside(usual, config, **fields):
+        changed = {name.replace("__", "."): value for name, value in fields.items()}
+        return labels([[usual], [read(put(tmp_path / "-".join(fields), config, fields=changed)[0])]])
+
+    usual = read(put(tmp_path / "usual")[0])
+    few = label_beside(usual, "cifar10_baseline", data__images_per_class=100, evals__occlusion_fill="black")
+    assert few == ["hard crop", "hard crop, 100 images of each class, black squares"]
+    imagenet = read(put(tmp_path / "imagenet", "imagenet_baseline")[0])
+    small = label_beside(imagenet, "imagenet_baseline", data__size_px=96, data__resize_px=112)
+    assert small == ["random resized crop, 224 px of 256", "random resized crop, 96 px of 112"]

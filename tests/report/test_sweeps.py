@@ -7,7 +7,8 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
-from softaug_jax.report import find, reductions
+from softaug_jax.report import find, page_figures, reductions
+from softaug_jax.report.document import Picture
 from softaug_jax.report.reductions import Panels, Point
 from softaug_jax.report.sweeps import sweeps
 from tests.report.synthetic import put
@@ -71,6 +72,24 @@ def test_runs_that_differ_in_anything_else_are_of_other_figures(runs):
     (sweep,) = sweeps(find([runs]))
     names = {run.workdir.name for run in sweep.runs}
     assert names == {"hard0", "hard1", "soft0.1", "soft0.3", "soft0.5", "target", "target3", "none", "smooth"}
+
+
+def test_each_baseline_has_a_figure_and_no_crop_is_none(runs):
+    put(runs / "a_nocrop", "cifar10_baseline", "", 0.12, {"augment.crop": "none"}, method="no crop")
+    put(runs / "hard2", "cifar10_baseline", "seed=2", 0.052, {"evals.num_bins": 15})  # trained as the other two
+    put(runs / "mean0", "cifar10_baseline", "", 0.06, {"augment.fill": "mean"})
+    put(runs / "smooth1", "cifar10_baseline", "smoothing=0.2,seed=1", 0.048, {"evals.num_bins": 15})
+    first, second = sweeps(find([runs]))
+    assert [[run.workdir.name for run in sweep.baseline] for sweep in (first, second)] == [
+        ["hard0", "hard1", "hard2"],
+        ["mean0"],
+    ]
+    assert [[run.workdir.name for run in members] for members in first.smoothed] == [["smooth", "smooth1"]]
+    assert second.smoothed == [] and second.soft == first.soft
+    section = page_figures.error_reduction(runs / "figures", find([runs]))
+    about = [part.caption.partition("against ")[2] for part in section.parts if isinstance(part, Picture)]
+    bars = "; bars are standard errors over seeds."
+    assert about == [f"hard crop (hard0) (n = 3){bars}", f"hard crop (mean0) (n = 1){bars}"]
 
 
 def test_there_is_no_figure_without_a_baseline_or_of_one_soft_crop(runs):
