@@ -5,13 +5,15 @@ import copy
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, gpu_session, machine, our_run
+from benchmarks import compare, gpu_session, machine, our_run, roofline, rounds, step_profile, throughput, training
 from benchmarks.gpu_session import Part
 from softaug_jax.checks import UsageError
+from softaug_jax.cli import config_of
 
 
 class Told(compare.Programs):
@@ -110,19 +112,27 @@ def test_a_real_comparison_runs_from_end_to_end(tmp_path, capsys):
     assert "last loss" in capsys.readouterr().out
 
 
-def test_our_side_counts_the_images_of_whole_laps(tmp_path, capsys):
+def test_our_side_counts_the_images_of_whole_laps(tmp_path, monkeypatch, capsys):
+    now, real = [0.0], training.Training.lap
+
+    def two_seconds(run):
+        now[0] += 2.0
+        return real(run)
+
+    monkeypatch.setattr(training.Training, "lap", two_seconds)
+    monkeypatch.setattr(rounds, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     out = tmp_path / "ours.json"
     words = ["--config=configs/digits_sa.py:model=resnet8", "--config.batch_size=16", "--speed", "--steps=1"]
     assert our_run.main([*words, "--rounds=2", f"--json={out}"]) == 0
     rates = json.loads(out.read_text())["images_per_second"]
-    assert len(rates["rounds"]) == 2 and min(rates["rounds"]) > 0
+    assert rates["rounds"] == [8.0, 8.0]  # a step of 16 images each
     assert str(rates["median"]) in capsys.readouterr().out
 
 
 def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatch, capsys):
     members = {"time_to_one": {"vmap": {"median": 1.5}}, "name": "n", "members": 3}
     record = json.dumps({"device": "cpu", "load": 0, "commit": "c", **members})
-    (tmp_path / "fine.py").write_text(
+    (tmp_path / "throughput.py").write_text(
         f"import sys, pathlib\npathlib.Path(sys.argv[-1].partition('=')[2]).write_text({record!r})\n"
     )
     (tmp_path / "failing.py").write_text("import sys\nsys.exit('no such thing')\n")
@@ -130,7 +140,7 @@ def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatc
     monkeypatch.setattr(gpu_session.machine, "python", lambda module, *words: [
         gpu_session.sys.executable, str(tmp_path / f"{module.removeprefix('benchmarks.')}.py"), *words
     ])  # fmt: skip
-    parts = {"failing": Part("failing", (), 60), "hanging": Part("hanging", (), 1), "fine": Part("fine", (), 60)}
+    parts = {"failing": Part("failing", (), 60), "hanging": Part("hanging", (), 1), "fine": Part("throughput", (), 60)}
     monkeypatch.setattr(gpu_session, "parts", lambda *_: parts)
     out = tmp_path / "out"
     assert gpu_session.main([f"--out={out}", "--parts=failing,hanging,fine"]) == 1
@@ -139,7 +149,7 @@ def test_a_session_goes_on_after_a_part_that_fails_or_hangs(tmp_path, monkeypatc
     assert "took more than 1 s" in session["hanging"]["failed"]
     assert session["fine"]["failed"] == ""
     shown = capsys.readouterr().out
-    assert shown.rstrip().endswith("vmap           1.50")
+    assert shown.rstrip().endswith("vmap           1.50") and "no such thing" in shown
     assert gpu_session.main([f"--out={out}", "--parts=fine"]) == 0
     assert gpu_session.main([f"--out={out}", "--parts=fine", "--minutes=0"]) == 1
 
@@ -164,9 +174,17 @@ def test_a_child_does_not_outlive_who_started_it_even_if_killed():
 def test_every_part_is_a_command_that_can_be_parsed(tmp_path):
     known = gpu_session.parts("data", str(tmp_path), toy=False)
     assert set(gpu_session.DEFAULT) < set(known) and len(gpu_session.DEFAULT) < 8
-    assert known.keys() == gpu_session.parts("data", str(tmp_path), toy=True).keys()
-    from benchmarks import throughput
-
-    for part in known.values():
-        if part.module == "throughput":
-            throughput._parser().parse_with_extra(part.words)
+    toys = gpu_session.parts("data", str(tmp_path), toy=True)
+    assert known.keys() == toys.keys()
+    parsers = {
+        "compare": compare._parser().parse_known_args,  # what is left is the config's
+        "roofline": roofline._parser().parse_args,
+        "step_profile": step_profile._parser().parse_with_extra,
+        "throughput": throughput._parser().parse_with_extra,
+    }
+    for part in [*known.values(), *toys.values()]:
+        parsed = parsers[part.module]((*part.words, "--json=FILE"))
+        if part.module == "compare":
+            config_of(parsed[1])
+            assert set(parsed[0].seeds) >= {0, 1}
+    assert sum(known[name].limit_s for name in gpu_session.DEFAULT[:3]) <= 9 * 60
