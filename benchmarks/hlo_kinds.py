@@ -16,14 +16,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sort": ("sort", "topk"),
     "gather": ("gather", "scatter"),
     "reduction": ("reduce", "reduce-window", "select-and-scatter"),  # BatchNorm's statistics and gradients, mostly
-    "random": ("rng-bit-generator", "rng-get-and-update-state", "shift-right-logical"),
+    "random": ("rng-bit-generator", "rng-get-and-update-state"),
     "elementwise": (
         "add", "subtract", "multiply", "divide", "maximum", "minimum", "select", "compare", "convert", "exponential",
         "log", "rsqrt", "sqrt", "negate", "tanh", "and", "or", "xor", "not", "clamp", "floor", "power", "abs", "sine",
+        "shift-left", "shift-right-arithmetic", "shift-right-logical",
     ),
     "move": ("copy", "transpose", "pad", "slice", "dynamic-slice", "dynamic-update-slice", "concatenate", "reverse",
              "broadcast", "reshape", "bitcast", "iota", "copy-start", "copy-done"),
 }  # fmt: skip
+THREEFRY = {"shift-left", "shift-right-logical", "xor"}  # what a fusion of JAX's random numbers has, and a policy's not
 _LIBRARY = (("conv", "convolution"), ("gemm", "matrix"), ("matmul", "matrix"), ("sort", "sort"), ("topk", "sort"))
 _CONTAINERS = ("while", "conditional", "async-start", "async-done")
 _KIND_OF = {opcode: kind for kind, opcodes in KINDS.items() for opcode in opcodes}
@@ -49,5 +51,5 @@ def _kind(opcode: str, line: str, computations: dict[str, list[str]]) -> str:
     if opcode not in ("fusion", "call") or called is None:
         return CONTAINER if opcode in _CONTAINERS else _KIND_OF.get(opcode, OTHER)
     inside = {m["opcode"] for m in map(hlo.OPERATION.match, computations.get(called[1], ())) if m}
-    held = {_KIND_OF[opcode] for opcode in inside if opcode in _KIND_OF}
+    held = {_KIND_OF[opcode] for opcode in inside if opcode in _KIND_OF} | ({"random"} if inside >= THREEFRY else set())
     return next((kind for kind in KINDS if kind in held), OTHER)

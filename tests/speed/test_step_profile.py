@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import hlo_kinds, step_profile
 from benchmarks.step_profile import Event
+from softaug_jax.augment import words
 from softaug_jax.checks import UsageError
 
 TEXT = """
@@ -47,6 +48,19 @@ def test_a_fusion_is_of_the_heaviest_kind_in_it():
         "multiply_fusion": "elementwise",
     }
     assert expected.items() <= found.items()
+
+
+def test_random_numbers_are_told_from_a_policy_s_channels():
+    """Both shift: the policies keep a pixel's channels in one integer."""
+
+    def most(function, *arguments):
+        text = jax.jit(function).lower(*arguments).compile().as_text()
+        return {kind for name, kind in hlo_kinds.kinds(text).items() if "fusion" in name}
+
+    images = jnp.ones((4, 8, 8, 3), jnp.int32)
+    channels = lambda images: words.unpack(words.pack(jnp.moveaxis(images, -1, 0)).astype(jnp.uint32), 3)
+    assert "random" not in most(channels, images) | most(lambda images: images.astype(jnp.uint32) >> 8, images)
+    assert "random" in most(lambda key: jax.random.uniform(key, (4, 8)), jax.random.key(0))
 
 
 def test_shares_are_of_the_time_outside_containers():
