@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 
-from benchmarks import hlo
+from benchmarks import hlo, machine
 from benchmarks.gpu_chips import GPUS, Gpu
 from benchmarks.programs import PROGRAMS, Program, trace
 from softaug_jax.checks import UsageError
@@ -109,13 +109,12 @@ def main(words: list[str]) -> int:
     if arguments.text:
         arguments.text.write_text(text)
     record = {
+        **machine.provenance("benchmarks.gpu_compile", words, f"none: compiled for {arguments.gpu}"),
         "config": options,
         "model": config.model.name,
         "program": arguments.program,
         **describe(text, what, gpu),
         "assumed": gpu._asdict(),
-        "xla_flags": flags,
-        "versions": {"jax": jax.__version__},
     }
     if arguments.out:
         write_json(arguments.out, record)

@@ -24,16 +24,13 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # this is no cloud machine to ask about its TPUs
 
-import jax
-
-from benchmarks import hlo
+from benchmarks import hlo, machine
 from benchmarks.programs import PROGRAMS, Program, trace
 from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of, quiet
 from softaug_jax.commands import as_command
 from softaug_jax.run_files import write_json
-from softaug_jax.train.summary import commit
 
 TINY_BYTES = 64 * 1024
 
@@ -145,7 +142,7 @@ def table(record: dict[str, Any]) -> str:
 
 
 def measure(options: Iterable[str], topology: str, name: str, per_chip: int | None = None) -> dict[str, Any]:
-    """Compiles and describes: the record that --out writes."""
+    """Compiles and describes: the record that --out writes, but for where it comes from."""
     where, config = slice_of(topology), config_of(list(options))
     if per_chip:
         config.batch_size = config.eval_batch_size = per_chip * where.chips
@@ -162,15 +159,7 @@ def measure(options: Iterable[str], topology: str, name: str, per_chip: int | No
         **describe(compiled, what, where),
         "assumed": {**where.chip._asdict(), "links": where.links, "hops": where.hops},
         "compile_seconds": round(time.perf_counter() - start, 1),
-        "versions": {"jax": jax.__version__, "libtpu": libtpu_version()},
-        "commit": commit(),
     }
-
-
-def libtpu_version() -> str:
-    import importlib.metadata
-
-    return importlib.metadata.version("libtpu")
 
 
 @as_command
@@ -186,7 +175,8 @@ def main(words: list[str]) -> int:
     if arguments.out and arguments.out.exists():
         record = json.loads(arguments.out.read_text())
     else:
-        record = measure(options, arguments.topology, arguments.program, arguments.per_chip)
+        record = machine.provenance("benchmarks.tpu_compile", words, f"none: compiled for {arguments.topology}")
+        record |= measure(options, arguments.topology, arguments.program, arguments.per_chip)
         if arguments.out:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(arguments.out, record)

@@ -1,5 +1,7 @@
 """Counting kernels of a compiled program, and tracing for devices that are not here. No CUDA compiler is needed."""
 
+import json
+
 import jax
 import pytest
 
@@ -60,3 +62,15 @@ def test_what_is_summed_across_devices_is_so_whatever_devices_are_here(bfloat16,
 def test_without_the_compiler_it_says_what_to_install():
     with pytest.raises(UsageError, match=r'No compiler for CUDA .* pip install "jax\[cuda13\]"'):
         gpu_compile.device_of(GPUS["h200"])
+
+
+def test_the_record_says_where_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=false")
+    monkeypatch.setattr(gpu_compile, "device_of", lambda gpu: jax.devices()[0])
+    out = tmp_path / "record.json"
+    words = ["--config=configs/digits_sa.py:model=resnet8", "--program=eval", f"--out={out}"]
+    assert gpu_compile.main(words) == 0
+    record = json.loads(out.read_text())
+    assert {"command", "date", "commit", "versions", "machine", "load"} <= set(record)
+    assert record["device"] == "none: compiled for h100"
+    assert record["xla_flags"] == "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
