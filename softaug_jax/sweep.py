@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
@@ -24,8 +24,6 @@ from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
 
 if TYPE_CHECKING:
-    from ml_collections import ConfigDict
-
     from configs.tables import Cell
 
 # Options of main.py that decide which cell is trained, and what to use instead.
@@ -144,7 +142,7 @@ def _why_not(cell: Cell, epochs: int | None, extra: Sequence[str]) -> str:
     return ""
 
 
-def _config(options: Sequence[str]) -> ConfigDict:
+def _config(options: Sequence[str]) -> Any:
     """What main.py would train with these options; raises UsageError if one of the config's can't be used."""
     from softaug_jax.cli import config_of
 
