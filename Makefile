@@ -2,7 +2,8 @@
 # make test   lint, types and the suite, as CI runs it
 # make test-slow  further variants of what the suite tests
 # make test-tpu  what the TPU compiler makes of the training step, without a TPU; CI runs it, too
-# They make their virtual environment (.venv, or .venv-tpu) where it is missing. Another Python: make PYTHON=python3.12 test
+# make test-peer  the benchmarks with the PyTorch that they compare with; CI runs it, too
+# They make their virtual environment (.venv, or .venv-tpu, .venv-peer) where it is missing. Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PIP := $(BIN)/python $(PIP_INSTALL)
 
-.PHONY: demo test test-slow test-tpu lint clean
+.PHONY: demo test test-slow test-tpu test-peer lint clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -50,17 +51,22 @@ test-slow: $(VENV)/dev $(VENV)-tpu/ready
 	@$(BIN)/python -m pytest -q -m slow -n 2
 	@$(VENV)-tpu/bin/python -m pytest -q -m slow tests/tpu
 
-# An environment of its own, since where the TPU compiler is installed JAX looks for a TPU; the rest it takes from the other.
-$(VENV)-tpu/ready: $(VENV)/dev
-	@echo "installing the TPU compiler into $(VENV)-tpu"
-	@$(BIN)/python -m venv $(VENV)-tpu
-	@for v in $(VENV)-tpu $(VENV); do $$v/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; done | \
+# Environments of their own: where the TPU compiler is installed JAX looks for a TPU, and PyTorch crashes where TensorFlow
+# was loaded before it. The rest they take from the other.
+INDEX_peer := --extra-index-url https://download.pytorch.org/whl/cpu
+$(VENV)-tpu/ready $(VENV)-peer/ready: $(VENV)-%/ready: $(VENV)/dev
+	@echo "installing softaug_jax[$*] into $(VENV)-$*"
+	@$(BIN)/python -m venv $(VENV)-$*
+	@for v in $(VENV)-$* $(VENV); do $$v/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; done | \
 		{ read -r own; read -r shared; echo "$$shared" > "$$own/shared.pth"; }
-	@$(VENV)-tpu/bin/python $(PIP_INSTALL) -e '.[tpu]'
+	@$(VENV)-$*/bin/python $(PIP_INSTALL) $(INDEX_$*) -e '.[$*]'
 	@touch $@
 
 test-tpu: $(VENV)-tpu/ready
 	@$(VENV)-tpu/bin/python -m pytest -q tests/tpu
 
+test-peer: $(VENV)-peer/ready
+	@$(VENV)-peer/bin/python -m pytest -q tests/speed
+
 clean:
-	rm -rf $(VENV) $(VENV)-tpu build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tpu $(VENV)-peer build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
