@@ -146,9 +146,9 @@ class Peer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             loss, sums = self.objective(*next(self._batches))
-            self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)  # before the next forward pass: CUDA graphs reuse this memory
             self.sums += sums
             self.step += 1
         self.wait()
