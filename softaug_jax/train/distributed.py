@@ -126,22 +126,29 @@ def joined(flags: Any) -> Iterator[Peers]:
     _peers = Peers(store, flags.heartbeat_timeout)
     try:
         yield _peers
-    except UsageError as error:
-        _peers.fail(str(error), 2)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-        _peers.fail(f"{store.called(store.index)} ended with code {code}.", code)
-    except KeyboardInterrupt:
-        _peers.fail(f"{store.called(store.index)} was interrupted.", 130)
-    except Exception as error:
-        from softaug_jax.train.loop import NonFiniteLoss
-
-        if isinstance(error, NonFiniteLoss):
-            _peers.fail(str(error), 1)
-        _peers.crash(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        leave(error)
     _peers.close()
     jax.distributed.shutdown()
     _peers = Peers()
+
+
+def leave(error: BaseException) -> None:
+    """Ends this process and the others with one line that says why; if there are no others, does nothing."""
+    from softaug_jax.train.loop import NonFiniteLoss
+
+    if _peers.is_alone:
+        return
+    if isinstance(error, UsageError):
+        _peers.fail(str(error), 2)
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+        _peers.fail(f"{_peers.name} ended with code {code}.", code)
+    if isinstance(error, KeyboardInterrupt):
+        _peers.fail(f"{_peers.name} was interrupted.", 130)
+    if isinstance(error, NonFiniteLoss):
+        _peers.fail(str(error), 1)
+    _peers.crash(error)
 
 
 def _initialize(told: Given | None, patience_seconds: int, timeout_seconds: int) -> None:

@@ -142,6 +142,13 @@ class Training:
                         self.stopped(stop.reason)
                         return None
                 return self.finish()
+        except NonFiniteLoss:
+            raise  # all processes see it in one step: the save that is under way ends as ever
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            self.progress.close()
+            self.log.flush()
+            distributed.leave(error)  # what follows waits for the save, and so for others that don't know of the error
+            raise
         finally:
             self.progress.close()
             self.checkpoints.close()

@@ -32,7 +32,8 @@ class Peers:
         self._lock = threading.Lock()  # held by the thread while the step to stop at is being agreed on
         self._step, self._wish = 0, ""
         self._stop_at: int | None = None
-        self._agreeing = self._failing = False
+        self._agreeing = False
+        self._leaving = threading.Lock()  # held by the thread that ends this process
         self.stop_reason = ""
         self._last_change: dict[str, tuple[str, float]] = {}  # of a process's beat
         self._beats = 0
@@ -40,6 +41,16 @@ class Peers:
         if store is not None:
             self._thread = threading.Thread(target=self._watch, name="peers", daemon=True)
             self._thread.start()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
+        return self._store is None
+
+    @property
+    def name(self) -> str:
+        """This process's number and host, for people."""
+        return "this process" if self._store is None else self._store.called(self._store.index)
 
     @property
     def is_first(self) -> bool:
@@ -73,9 +84,10 @@ class Peers:
 
     def fail(self, message: str, code: int) -> NoReturn:
         """Ends this process with one line, and the others with the same."""
-        self._failing = True
+        self._begin_to_leave()
         if self._store is not None:
             self._store.write(f"news/failed/{self._store.index}", json.dumps({"message": message, "code": code}))
+            time.sleep(2 * POLL_SECONDS)  # for the others to read why, before they see connections with this one break
         self._leave(message, code)
 
     def crash(self, error: BaseException) -> NoReturn:
@@ -86,8 +98,8 @@ class Peers:
         before = self._store.read_all("beat")
         time.sleep(SUSPICION_SECONDS)
         silent = [i for i, beat in self._store.read_all("beat").items() if beat == before.get(i) != "done"]
-        where = self._store.called(self._store.index)
-        self.fail(f"{self._lost(silent)} (Seen on {where} as {seen})" if silent else f"{where} failed: {seen}", 1)
+        text = f"{self._lost(silent)} (Seen on {self.name} as {seen})" if silent else f"{self.name} failed: {seen}"
+        self.fail(text, 1)
 
     def close(self) -> None:
         """Says that this process has done its work."""
@@ -103,6 +115,7 @@ class Peers:
                 self._look(self._store)
             except Exception as error:  # the store is gone, and with it process 0, which keeps it
                 if not self._closed.is_set():
+                    self._begin_to_leave()
                     self._leave(f"process 0 can't be reached: {' '.join(str(error).split())[:200]}. {AGAIN}", 1)
 
     def _look(self, store: Store) -> None:
@@ -110,7 +123,8 @@ class Peers:
         store.write(f"beat/{store.index}", str(self._beats))
         news = store.read_all("news")
         failed = [json.loads(text) for name, text in news.items() if name.startswith("failed/")]
-        if failed and not self._failing:
+        if failed:
+            self._begin_to_leave()
             self._leave(**failed[0])
         if store.index == 0 and (silent := self._silent(store.read_all("beat"), store.count)):
             self.fail(self._lost(silent), 1)
@@ -149,6 +163,11 @@ class Peers:
             # Each may be on its way beyond its step, but only to the next boundary, which they all have in common.
             self._stop_at = max(one["step"] for one in heard.values()) + 1
             self._lock.release()
+
+    def _begin_to_leave(self) -> None:
+        """Returns to one thread. What another one has to say while the process ends is mostly of the others' end."""
+        if not self._leaving.acquire(blocking=False):
+            threading.Event().wait()
 
     def _leave(self, message: str, code: int) -> NoReturn:
         """Ends the process at once: its exit handlers would wait for the others, or for devices that wait for them."""

@@ -2,11 +2,13 @@
 
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from softaug_jax.checks import UsageError
+from softaug_jax.train import loop
 from softaug_jax.train import peers as peers_file
 from softaug_jax.train.peers import Peers
 from softaug_jax.train.store import Store
@@ -78,6 +80,43 @@ def test_who_does_not_come_is_named_in_time():
 
 def test_all_hear_what_the_first_says():
     assert together(3, lambda store: [store.first_says(f"{store.index}{n}") for n in range(2)]) == [["00", "01"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "order"),
+    [
+        (UsageError("no room"), ["told", "closed"]),
+        (OSError(5, "Input/output error"), ["told", "closed"]),
+        (KeyboardInterrupt(), ["told", "closed"]),
+        (loop.NonFiniteLoss("NaN"), ["closed"]),  # which all see in the same step
+    ],
+)
+def test_others_hear_of_an_error_before_the_save_under_way_is_waited_for(monkeypatch, error, order):
+    seen = []
+    training = object.__new__(loop.Training)
+    training.peers, training.progress, training.log = mock.Mock(is_first=False), mock.Mock(), mock.Mock()
+    training.step, training.schedule, training.headline = 0, mock.Mock(total_steps=9), str
+    training.train_epoch = mock.Mock(side_effect=error)
+    training.checkpoints = mock.Mock(close=lambda: seen.append("closed"))
+    monkeypatch.setattr(loop.distributed, "leave", lambda told: seen.append("told"))
+    with pytest.raises(type(error)):
+        training.run()
+    assert seen == order
+
+
+def test_a_process_that_ends_says_so_once(monkeypatch, capsys):
+    """What its other threads see meanwhile is of its end, and of the others'."""
+    ended = threading.Event()
+    monkeypatch.setattr(peers_file, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(peers_file.os, "_exit", lambda code: ended.set() or threading.Event().wait())
+    peers = Peers(Store(client := Client(), 0, 2))
+    for reason in ("the first reason", "a connection broke"):
+        threading.Thread(target=peers.fail, args=(reason, 2), daemon=True).start()
+        while not client.key_value_dir_get("softaug_jax/news/failed/"):
+            time.sleep(0.001)
+    assert ended.wait(10)
+    assert capsys.readouterr().err == "error: the first reason\n"
+    assert "the first reason" in client.texts["softaug_jax/news/failed/0"]
 
 
 @pytest.mark.parametrize("trial", range(6))
