@@ -233,11 +233,12 @@ class Training:
         self.checkpoints.save(self.state, self.step, self.kept)
 
     def save_now(self) -> None:
-        """Saves and waits until it is done; raises UsageError if it can't be."""
+        """Saves and waits until it is done; raises UsageError if it can't be, which says why of each process."""
         self.save()
         self.checkpoints.wait()
-        if problems := self.checkpoints.problems():
-            raise self.unsaved(problems[-1])
+        newest = self.peers.exchange("".join(self.checkpoints.problems()[-1:]))
+        if problems := dict.fromkeys(problem for problem in newest if problem):
+            raise self.unsaved("; ".join(problems))
 
     def unsaved(self, problem: str) -> UsageError:
         """The error that says what of the run is not on disk, and how to go on."""

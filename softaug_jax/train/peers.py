@@ -62,6 +62,10 @@ class Peers:
         if self._store is not None:
             self._store.agree(what)
 
+    def exchange(self, value: str) -> list[str]:
+        """What each process gives here, in their order; waits for all, and UsageError if one does not come in time."""
+        return [value] if self._store is None else self._store.exchange(value)
+
     def first_says(self, value: str) -> str:
         """The value that process 0 gives here."""
         return value if self._store is None else self._store.first_says(value)

@@ -75,6 +75,12 @@ class Store:
                 "Start all of them with one command, one installation and one data set."
             )
 
+    def exchange(self, value: str) -> list[str]:
+        """What each process gives here, in their order; waits for all, and UsageError if one does not come in time."""
+        folder = self._next("exchange")
+        self.write(f"{folder}/{self.index}", value)
+        return [self.wait_for(f"{folder}/{i}", i) for i in range(self.count)]
+
     def first_says(self, value: str) -> str:
         """The value that process 0 gives here. It waits for nobody; the others wait for it."""
         name = self._next("says")

@@ -4,10 +4,9 @@ import sys
 
 import jax
 import numpy as np
-from absl import flags
 
-from softaug_jax.train import distributed
 from tests.train.helpers import config, train
+from tests.train.pods import joined
 
 STEPS = 50
 LOADERS = ("device", "tfdata")
@@ -21,12 +20,7 @@ def losses(devices: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    values = flags.FlagValues()
-    for name, (default, text) in distributed.STRINGS.items():
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    for name, (default, text) in distributed.INTEGERS.items():
-        flags.DEFINE_integer(name, default, text, flag_values=values)
-    with distributed.joined(values(sys.argv) and values) as peers:
+    with joined(sys.argv):
         assert jax.process_count() == 2 and jax.device_count() == 2 and jax.local_device_count() == 1
         found = losses(2)
         np.savez(f"{sys.argv[-1]}/process{jax.process_index()}.npz", **found)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from tests.train.helpers import main
+from absl import flags
+
+from softaug_jax.train import distributed
+from tests import xla
+from tests.train.helpers import ROOT, main
 
 
 def free_port() -> int:
@@ -38,6 +44,25 @@ def running(processes: list[subprocess.Popen]) -> Iterator[list[subprocess.Popen
 def pod(*args: str, own: tuple[tuple[str, ...], ...] = ((), ())) -> AbstractContextManager[list[subprocess.Popen]]:
     """Runs main.py in as many processes as `own` has entries, each with its own further options."""
     return running([main(*args, *mine, *flags) for mine, flags in zip(own, joining(len(own)), strict=True)])
+
+
+def workers(module: str, folder: object) -> AbstractContextManager[list[subprocess.Popen]]:
+    """Runs a module of the tests in two processes, which get the flags that join them, and the folder."""
+    env = {**os.environ, "XLA_FLAGS": xla.flags(devices=1), "JAX_PLATFORMS": "cpu"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    commands = [[sys.executable, "-m", module, *joining, str(folder)] for joining in joining(2)]
+    return running([subprocess.Popen(command, cwd=ROOT, env=env, **pipes) for command in commands])
+
+
+def joined(argv: list[str]) -> AbstractContextManager[distributed.Peers]:
+    """Joins the processes, in one of `workers`, by its command line."""
+    values = flags.FlagValues()
+    for name, (default, text) in distributed.STRINGS.items():
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    for name, (number, text) in distributed.INTEGERS.items():
+        flags.DEFINE_integer(name, number, text, flag_values=values)
+    values(argv)
+    return distributed.joined(values)
 
 
 def finish(processes: list[subprocess.Popen], seconds: float = 300.0) -> list[tuple[int, str, str]]:

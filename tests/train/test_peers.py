@@ -82,6 +82,14 @@ def test_all_hear_what_the_first_says():
     assert together(3, lambda store: [store.first_says(f"{store.index}{n}") for n in range(2)]) == [["00", "01"]] * 3
 
 
+def test_each_hears_what_each_gives():
+    assert (
+        together(3, lambda store: [store.exchange(f"{store.index}{n}") for n in range(2)])
+        == [[["00", "10", "20"], ["01", "11", "21"]]] * 3
+    )
+    assert Peers().exchange("alone") == ["alone"]
+
+
 @pytest.mark.parametrize(
     ("error", "order"),
     [
@@ -102,6 +110,20 @@ def test_others_hear_of_an_error_before_the_save_under_way_is_waited_for(monkeyp
     with pytest.raises(type(error)):
         training.run()
     assert seen == order
+
+
+def test_the_error_of_a_last_save_has_the_reason_of_each_process(tmp_path):
+    full, waited = (
+        "checkpoints/9 was not saved (No space left on device)",
+        "checkpoints/9 was not saved (another's part)",
+    )
+    training = object.__new__(loop.Training)
+    training.save, training.folder = mock.Mock(), mock.Mock(path=tmp_path)
+    training.checkpoints = mock.Mock(problems=lambda: ["an earlier one", waited], latest_step=lambda: 5)
+    training.peers = mock.Mock(exchange=lambda own: [full, own, own, ""])
+    with pytest.raises(UsageError) as caught:
+        training.save_now()
+    assert str(caught.value).startswith(f"{full}; {waited}, in {tmp_path}.") and "from step 5" in str(caught.value)
 
 
 def test_a_process_that_ends_says_so_once(monkeypatch, capsys):

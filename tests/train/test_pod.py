@@ -1,21 +1,17 @@
 """Two processes on this machine's CPU: they train as one does, stop together, and do not wait for the dead."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
 from softaug_jax.train.workdir import Workdir
-from tests.train.helpers import ROOT, config, main
+from tests.train.helpers import config, main
 from tests.train.pod_worker import LOADERS, STEPS, losses
-from tests.train.pods import finish, joining, pod, running
-from tests.xla import flags
+from tests.train.pods import finish, joining, pod, running, workers
 
 HEARTBEAT_SECONDS = 30
 LONG = (
@@ -26,13 +22,9 @@ LONG = (
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    env = {**os.environ, "XLA_FLAGS": flags(devices=1), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.train.pod_worker"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen([*command, *flags, str(tmp_path)], cwd=ROOT, env=env, **pipes) for flags in joining(2)]
-    with running(started) as workers:
+    with workers("tests.train.pod_worker", tmp_path) as processes:
         one = losses(devices=1)
-        for code, _, err in finish(workers):
+        for code, _, err in finish(processes):
             assert code == 0, err
     both = [np.load(tmp_path / f"process{i}.npz") for i in range(2)]
     for loader in LOADERS:
