@@ -269,8 +269,7 @@ def test(name: str, arg: SimpleNamespace) -> ConfigDict:
             "model": {"name": arg.model, "stem": arg.stem, "dtype": "auto"},  # of the weights
             "data": {
                 "dir": "",  # "": a run's own; of weights $TFDS_DATA_DIR
-                "images_per_class": 0,  # train on the first so many of each class, in the stored order; 0: on all
-                "download": True,
+                "download": True,  # let TFDS download a set that is not prepared, where the network allows
                 **IMAGE_FILES,  # of weights; runs have their own
             },
             "eval_batch_size": 1000,

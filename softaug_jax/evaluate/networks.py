@@ -92,7 +92,8 @@ def restored(group: Group, shardings: Shardings) -> Iterator[Network]:
     if "epochs" not in group.config:
         yield from _loaded(group, shardings)
         return
-    parts = setup.build(group.config)
+    summary = Workdir(group.sources[0].path).summary() or {}
+    parts = setup.build(group.config, summary.get("num_train"))  # which a Gaussian process's logits depend on
     predict = jit_predict(parts.predict, parts.info, shardings)
     for source in group.sources:
         yield Network(source, predict, finished.restore(Workdir(source.path), parts, shardings))
@@ -145,6 +146,7 @@ def _group(members: Sequence[Run], label: str, test: Any) -> Group:
     first = members[0]
     config = ConfigDict(completed(first.config))
     config.eval_batch_size = test.eval_batch_size
+    config.data.download = test.data.download
     if test.data.dir:
         config.data.dir = test.data.dir
     facts = (config.name, first.label, config.dataset, config.model.name, f"{config.epochs:g}")

@@ -38,8 +38,9 @@ def test_a_run_keeps_its_data_unless_told_otherwise(tmp_path):
     workdir, _ = make_run(tmp_path / "run", changes={"data": {"dir": "/theirs", "download": True}})
     assert networks.find(named(runs=str(workdir)))[0].config.data.dir == "/theirs"
     config = named(runs=str(workdir), eval_batch_size=7)
-    config.data.dir = "/ours"
+    config.data.dir, config.data.download = "/ours", False
     (group,) = networks.find(config)
+    assert not group.config.data.download
     assert (group.config.data.dir, group.config.eval_batch_size, group.config.model.norm_group) == ("/ours", 7, 0)
 
 
