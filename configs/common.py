@@ -141,7 +141,7 @@ def add_run(config: ConfigDict, name: str, dataset: str, arg: SimpleNamespace) -
             "images_per_class": 0,  # train on the first so many of each class, in the stored order; 0: on all
             "download": True,  # let TFDS download a set that is not prepared, where the network allows
             "loader": "device",  # "device": the whole set in device memory; "tfdata": read by the host
-            "steps_per_dispatch": 0,  # device loader; 0: 64 on TPU and GPU, 1 on CPU
+            "steps_per_dispatch": 0,  # device loader, at most an epoch's; 0: 64 on TPU and GPU, 1 on CPU
         }
     )
 

@@ -110,10 +110,11 @@ class Training:
         self.peers.agree(checkpoint=self.checkpoints.latest_step())
         if self.checkpoints.latest_step() is None:
             self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
-            self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None}
+            self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None, "train": shared.digest(train)}
         else:
             abstract = jax.eval_shape(self.parts.initial_state)
             self.state, self.kept = self.checkpoints.restore(abstract, shardings.replicated)
+            shared.check_train(folder, self.kept.get("train"), shared.digest(train))
         self.step = int(self.state.step)
         self.peers.agree(step=self.step)
         self.began = time.perf_counter() - self.kept["wall_seconds"]

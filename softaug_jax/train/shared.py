@@ -1,4 +1,4 @@
-"""What all processes of one run must have in common, and how each says what it has."""
+"""What all processes of one run must have in common, and all its starts, and how each says what it has."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ def digest(images: Arrays | ImageSet) -> dict[str, str]:
     if not isinstance(images, Arrays):
         return images.digest()
     return {name: _digest(values) for name, values in images._asdict().items()}
+
+
+def check_train(folder: Workdir, there: dict[str, str] | None, now: dict[str, str]) -> None:
+    """Raises UsageError if a run was begun with other training images; `there` is None where it doesn't say."""
+    for field in now:
+        if there is not None and there.get(field) != now[field]:
+            raise UsageError(
+                f"--workdir={folder.path} was begun with other training images, or with these in another order "
+                f"({field}: {there.get(field)} there, {now[field]} now). Name the copy that it began with by "
+                "--config.data.dir, or choose another workdir."
+            )
 
 
 def _digest(values: np.ndarray) -> str:

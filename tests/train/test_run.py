@@ -12,7 +12,7 @@ import pytest
 
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
-from softaug_jax.train import evaluation, loop, progress, setup, sharding
+from softaug_jax.train import evaluation, loop, progress, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main
@@ -122,6 +122,19 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     ):
         training.train_until(5, progress.StopRequest())
     training.checkpoints.close()
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
+    folder.claim(chosen)
+    train, test = sources.load("digits", "train"), sources.load("digits", "test")
+    begun = loop.Training(chosen, folder, train, test)
+    begun.save_now()
+    begun.checkpoints.close()
+    in_another_order = sources.Arrays(train.images[::-1], train.labels[::-1])
+    with pytest.raises(UsageError, match=r"begun with other training images, or .* in another order \(images: uint8"):
+        loop.Training(chosen, folder, in_another_order, test)
+    shared.check_train(folder, None, shared.digest(train))  # of an earlier version
 
 
 @pytest.mark.parametrize(
