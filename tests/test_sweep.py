@@ -16,8 +16,7 @@ from softaug_jax import sweep
 ROOT = Path(__file__).parents[1]
 # It logs its arguments, fails or waits where a file says so, and leaves what main.py leaves.
 FAKE_MAIN = """
-import json, pathlib, signal, sys, time
-from softaug_jax.cli import config_of
+import json, pathlib, runpy, signal, sys, time
 options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
 workdir = pathlib.Path(options["workdir"])
 with open("log", "a") as log:
@@ -29,8 +28,13 @@ if pathlib.Path("fail").exists() and pathlib.Path("fail").read_text() in options
     sys.exit("this one fails")
 workdir.mkdir(parents=True, exist_ok=True)
 if not (workdir / "config.json").exists():
-    words = [word for word in sys.argv[1:] if word.startswith("--config")]
-    (workdir / "config.json").write_text(json.dumps(config_of(words).to_dict()))
+    path, _, argument = options["config"].partition(":")
+    config = runpy.run_path(path)["get_config"](argument)
+    config.update_from_flattened_dict({
+        field.removeprefix("config."): float(value) if value[0].isdigit() else value
+        for field, value in options.items() if field.startswith("config.")
+    })
+    (workdir / "config.json").write_text(json.dumps(config.to_dict()))
 print("training")
 if pathlib.Path("wait").exists():
     pathlib.Path("waiting").touch()
