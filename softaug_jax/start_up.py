@@ -14,9 +14,9 @@ def ends_on_sigterm(goes_on: bool = True) -> Iterator[None]:
     """Within it SIGTERM ends the program, unless what is called there listens itself.
 
     A scheduler that takes the machine back while a training still starts is not to take that for a failure: there is
-    nothing to save, the same command begins where this one did, and the code is 0. Where it `goes_on` from nothing, as
-    an evaluation, whoever waits for the result is not to take the end for one: the code is 143, as if nothing had
-    listened. What runs in C++, as a compilation, ends first.
+    nothing to save, the same command begins where this one did, and the code is 0. For what never `goes_on`, as an
+    evaluation, the code is 143, as if nothing had listened: whoever waits for its result is not to take the end for
+    one. What runs in C++, as a compilation, ends first.
     """
     previous = signal.signal(signal.SIGTERM, _end_of_start if goes_on else _end_of_work)
     try:

@@ -83,20 +83,17 @@ def open_set(
 
     try:
         directory = resolve_data_dir(data_dir)
-    except RuntimeError as error:  # no such home
-        raise UsageError(f"{field} = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
-    if is_in_bucket(directory):
-        raise UsageError(
-            f"{field} = {str(data_dir)!r}: images are read one by one, which a bucket is too slow for. Copy "
-            f"{name} to this machine (gcloud storage cp --recursive), or mount the bucket with gcsfuse."
-        )
-    try:
+        if is_in_bucket(directory):
+            raise UsageError(
+                f"{field} = {str(data_dir)!r}: images are read one by one, which a bucket is too slow for. Copy "
+                f"{name} to this machine (gcloud storage cp --recursive), or mount the bucket with gcsfuse."
+            )
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.stat(directory)  # what is wrong with it shows here and not deep inside TFDS
         folder = _find_folder(name, split, directory)
     except UsageError:
         raise
-    except (OSError, ValueError) as error:  # no permission, a null byte
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such user, a null byte
         raise UsageError(f"{field} = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
     if folder is None:
         return record_files.open_prepared(name, split, directory, num_classes, download=download)

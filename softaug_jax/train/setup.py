@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from softaug_jax.checks import UsageError
 from softaug_jax.data.info import DatasetInfo, info, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import Model
@@ -18,6 +17,7 @@ from softaug_jax.tasks.protocol import Augmenter, Objective, Recipe
 from softaug_jax.train import optim, state
 from softaug_jax.train.state import TrainState
 from softaug_jax.train.steps import TrainStep, train_step
+from softaug_jax.train.validate import check_fills_a_batch
 
 StatePredict = Callable[[TrainState, jax.Array], jax.Array]  # normalised images [B, H, W, C] -> [B, ...]
 
@@ -45,11 +45,8 @@ def build(config: Any, num_train: int | None = None) -> Parts:
       UsageError: if they do not fill a batch.
     """
     about = info(config.dataset)
-    if num_train is not None and config.batch_size > num_train:
-        raise UsageError(
-            f"config.batch_size = {config.batch_size} is more than the {num_train} training images of "
-            f"{config.dataset} that are there."
-        )
+    if num_train is not None:
+        check_fills_a_batch(config, num_train)
     num_train = num_train or training_images(about, config.data.images_per_class)
     schedule = Schedule(num_train, config.batch_size, config.epochs)
     return assemble(config, about, schedule, task_of(config).build(config, about, schedule))

@@ -101,9 +101,14 @@ def _check_batch(config: Any, num_devices: int) -> None:
             f"config.model.norm_group = {group} does not divide config.batch_size = {batch}. Use a divisor, or 0 for "
             "statistics over the whole batch."
         )
-    if batch > num_train:
+    check_fills_a_batch(config, num_train)
+
+
+def check_fills_a_batch(config: Any, num_train: int) -> None:
+    """Raises UsageError if there are fewer training images than a batch has."""
+    if config.batch_size > num_train:
         raise UsageError(
-            f"config.batch_size = {batch} is more than the {num_train} training images of {config.dataset}."
+            f"config.batch_size = {config.batch_size} is more than the {num_train} training images of {config.dataset}."
         )
 
 

@@ -5,6 +5,7 @@ import pytest
 from configs import common
 from softaug_jax.checks import UsageError
 from softaug_jax.softening import HYPOTHESES
+from softaug_jax.train import setup
 from softaug_jax.train.validate import validate
 from tests.train.helpers import ROOT, config
 
@@ -96,3 +97,11 @@ def test_configs_of_every_kind_are_among_the_shipped():
     assert {"cifar10_baseline", "digits_sa", "simsiam", "barlow_twins", "imagenet_baseline", "imagenet_sa"} <= {
         *shipped()
     }
+
+
+def test_a_batch_is_held_against_the_images_that_are_there_too():
+    chosen = config(batch_size=64)
+    validate(chosen, num_devices=1)
+    with pytest.raises(UsageError, match="config.batch_size = 64 is more than the 63 training images of digits"):
+        setup.build(chosen, 63)
+    assert setup.build(chosen, 64).schedule.num_train == 64
