@@ -108,13 +108,15 @@ class Training:
         self.evaluation = Evaluation(config, self.parts, test, lambda: train, shardings)
         self.feed = feed.create(config, self.parts.step, self.parts.chain, train, self.schedule, shardings)
         self.peers.agree(checkpoint=self.checkpoints.latest_step())
+        train_digest = shared.digest(train)
         if self.checkpoints.latest_step() is None:
             self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
-            self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None, "train": shared.digest(train)}
+            self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None}
         else:
             abstract = jax.eval_shape(self.parts.initial_state)
             self.state, self.kept = self.checkpoints.restore(abstract, shardings.replicated)
-            shared.check_train(folder, self.kept.get("train"), shared.digest(train))
+            shared.check_train(folder, self.kept.get("train"), train_digest)
+        self.kept["train"] = train_digest
         self.step = int(self.state.step)
         self.peers.agree(step=self.step)
         self.began = time.perf_counter() - self.kept["wall_seconds"]

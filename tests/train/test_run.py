@@ -130,11 +130,16 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path):
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
     begun = loop.Training(chosen, folder, train, test)
     begun.save_now()
-    begun.checkpoints.close()
     in_another_order = sources.Arrays(train.images[::-1], train.labels[::-1])
     with pytest.raises(UsageError, match=r"begun with other training images, or .* in another order \(images: uint8"):
         loop.Training(chosen, folder, in_another_order, test)
-    shared.check_train(folder, None, shared.digest(train))  # of an earlier version
+    begun.kept.pop("train")  # as in a checkpoint of an earlier version: any images will do, and are what it goes on with
+    begun.step += 1
+    begun.save_now()
+    begun.checkpoints.close()
+    resumed = loop.Training(chosen, folder, in_another_order, test)
+    assert resumed.kept["train"] == shared.digest(in_another_order) != shared.digest(train)
+    resumed.checkpoints.close()
 
 
 @pytest.mark.parametrize(
