@@ -133,7 +133,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path):
     in_another_order = sources.Arrays(train.images[::-1], train.labels[::-1])
     with pytest.raises(UsageError, match=r"begun with other training images, or .* in another order \(images: uint8"):
         loop.Training(chosen, folder, in_another_order, test)
-    begun.kept.pop("train")  # as in a checkpoint of an earlier version: any images will do, and are what it goes on with
+    begun.kept.pop("train")  # as in an older checkpoint: the run goes on with what is there, and keeps that
     begun.step += 1
     begun.save_now()
     begun.checkpoints.close()
