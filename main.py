@@ -7,6 +7,11 @@ python main.py --config=configs/occlusion.py --config.runs=DIR,... [--workdir=DI
 One process on one machine needs nothing else. On several machines the same command is started on each (launch/).
 """
 
+import signal
+
+if __name__ == "__main__":  # it is held back until something listens: what is imported here takes seconds
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
 import datetime
 from typing import Any
 
@@ -22,7 +27,8 @@ def main(config: Any, options: flags.FlagValues) -> None:
     is_test = "runs" in config
     if options.workdir is None and options.mode == "eval" and not is_test:
         cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
-    with ends_on_sigterm(goes_on=not is_test and options.mode == "train"), distributed.joined(options) as peers:
+    goes_on = not is_test and options.mode == "train"
+    with ends_on_sigterm(goes_on, distributed.leave), distributed.joined(options) as peers:
         name = f"runs/{config.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
         workdir = options.workdir or peers.first_says(name)
         if is_test:

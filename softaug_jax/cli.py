@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
 from softaug_jax.checks import UsageError
+from softaug_jax.start_up import leave_now
 
 EXAMPLE = "Name a file, for example --config=configs/digits_sa.py."
 NO_CONFIG = f"--config is missing. {EXAMPLE}"
@@ -138,3 +140,6 @@ def _guarded(main: Callable[[Any, flags.FlagValues], Any]) -> None:
         fail(str(error))
     except NonFiniteLoss as error:
         fail(str(error), code=1)
+    except KeyboardInterrupt:
+        print("error: interrupted.", file=sys.stderr)
+        leave_now(128 + signal.SIGINT)

@@ -33,7 +33,7 @@ class Peers:
         self._step, self._wish = 0, ""
         self._stop_at: int | None = None
         self._agreeing = False
-        self._leaving = threading.Lock()  # held by the thread that ends this process
+        self._leaving = threading.RLock()  # held by the thread that ends this process, in which a signal may still come
         self.stop_reason = ""
         self._last_change: dict[str, tuple[str, float]] = {}  # of a process's beat
         self._beats = 0

@@ -1,21 +1,29 @@
 """SIGTERM where nothing listens to it: well for a training, whose command goes on, and for nothing else."""
 
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 import main as program
+from softaug_jax import start_up
 from softaug_jax.start_up import ends_on_sigterm
 from softaug_jax.train import loop
 from tests.train.helpers import config
 
 
-def test_sigterm_without_a_result_is_no_success(capsys):
+@pytest.fixture(autouse=True)
+def stays(monkeypatch):
+    """This process is not to end."""
+    monkeypatch.setattr(start_up.os, "_exit", sys.exit)
+
+
+def test_sigterm_without_a_result_is_no_success(capfd):
     with pytest.raises(SystemExit) as ended, ends_on_sigterm(goes_on=False):
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 143
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert "the result is missing" in line
 
 
