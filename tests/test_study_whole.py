@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.xla import flags
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,7 +24,7 @@ print(xla_bridge.backends_are_initialized())
 
 
 def test_the_whole_study_at_a_toy_size(tmp_path, monkeypatch):
-    monkeypatch.delenv("XLA_FLAGS")  # one device
+    monkeypatch.setenv("XLA_FLAGS", flags(devices=1))
     command = [
         sys.executable,
         "-m",

@@ -2,11 +2,10 @@
 
 import json
 
-import jax
 import pytest
 
-from softaug_jax.train import loop, sharding
-from tests.train.helpers import config
+from softaug_jax.train import loop
+from tests.train.helpers import config, on_one_device
 
 FINAL = ("classification", "occlusion")
 
@@ -15,9 +14,7 @@ FINAL = ("classification", "occlusion")
 def finished(tmp_path_factory):
     """A folder with two finished runs, of which the second was made before `model.norm_group` was a field."""
     folder = tmp_path_factory.mktemp("runs")
-    over = sharding.over
-    with pytest.MonkeyPatch.context() as patch:  # eight virtual devices take longer than one
-        patch.setattr(loop.sharding, "over", lambda devices=None: over(jax.devices()[:1]))
+    with on_one_device():
         for seed in (0, 1):
             chosen = config("digits_baseline", f"model=resnet8,epochs=1,seed={seed}", evals__final=FINAL)
             loop.run(chosen, folder / f"seed{seed}")

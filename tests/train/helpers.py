@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 
 from softaug_jax.train import feed, setup, sharding
@@ -29,6 +32,15 @@ def config(name: str = "digits_sa", arg: str = "epochs=2", **fields: object) -> 
             node = node[part]
         node[last] = value
     return chosen
+
+
+@contextlib.contextmanager
+def on_one_device() -> Iterator[None]:
+    """Whole runs in this process go over one device: over eight virtual ones they take several times as long."""
+    over = sharding.over
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "over", lambda devices=None: over(devices or jax.devices()[:1]))
+        yield
 
 
 def train(chosen: ConfigDict, steps: int, devices: int = 1, start: int = 0, state: object = None):

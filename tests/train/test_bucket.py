@@ -32,7 +32,7 @@ def root():
 
 
 @pytest.fixture(scope="module")
-def runs(root, tmp_path_factory):
+def runs(root, one_device, tmp_path_factory):
     """One config trained in a bucket and on this machine."""
     folders = path_of(root) / "run", tmp_path_factory.mktemp("run")
     for folder in folders:

@@ -37,7 +37,7 @@ def test_a_finished_run_says_what_it_has(tmp_path, capsys, name, arg, final, fig
     assert out.startswith(f"{tmp_path} is finished after 90 steps.") and out.endswith(f"{words}\n")
 
 
-def test_evaluation_counts_the_images_that_the_run_had_and_prints_before_it_writes(tmp_path, capsys):
+def test_evaluation_counts_the_images_that_the_run_had_and_prints_before_it_writes(tmp_path, one_device, capsys):
     """SNGP's logits depend on how many images were trained on; of those published a folder may hold a part."""
     fields = dict(sngp__num_features=32, model__spectral_bound=0.0, evals__final=("classification",))
     chosen = config("digits_baseline", "epochs=1,method=sngp", **fields)

@@ -193,7 +193,7 @@ def test_a_file_that_can_not_be_written_whole_is_as_it_was(disk):
     assert {each.name for each in disk.path.iterdir()} == {"summary.json", "filler"}
 
 
-def test_a_training_goes_on_and_ends_with_an_error_only_if_its_end_is_lost(disk, capfd):
+def test_a_training_goes_on_and_ends_with_an_error_only_if_its_end_is_lost(disk, one_device, capfd):
     chosen = config(arg="epochs=3", evals__periodic=(), evals__final=("classification",))
     folder = Workdir(disk.path / "run")
     folder.claim(chosen)

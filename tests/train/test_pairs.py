@@ -93,7 +93,7 @@ def test_a_whole_run_ends_with_both_errors(tmp_path):
     assert figures["knn_top1_error"] == summary["knn_top1_error"]
 
 
-def test_a_tasks_warning_is_told_after_the_epoch(tmp_path, capsys):
+def test_a_tasks_warning_is_told_after_the_epoch(tmp_path, one_device, capsys):
     chosen, folder = pairs(eval_every_epochs=9, checkpoint_every_epochs=9), Workdir(tmp_path)
     folder.claim(chosen)
     training = loop.Training(chosen, folder, sources.load("digits", "train"), sources.load("digits", "test"))

@@ -101,7 +101,7 @@ def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def test_what_is_not_finite_is_never_saved(tmp_path):
+def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
@@ -124,7 +124,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     training.checkpoints.close()
 
 
-def test_a_run_does_not_go_on_with_other_images(tmp_path):
+def test_a_run_does_not_go_on_with_other_images(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
