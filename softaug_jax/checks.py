@@ -29,7 +29,7 @@ def check_scalar(
     if not isinstance(value, (int, float, np.number, np.ndarray)):
         return
     values = np.asarray(value)
-    if not np.isfinite(values).all():
+    if values.dtype != object and not np.isfinite(values).all():  # whole numbers from 2**64 on are objects
         raise ValueError(f"{name} = {value} must be finite.")
     if above is not None and not (values > above).all():
         raise ValueError(f"{name} = {value} must be greater than {above}.")

@@ -18,6 +18,7 @@ from softaug_jax import checks
         (np.array([0.2, 0.4]), dict(at_most=np.array([0.3, 0.3])), "x = [0.2 0.4] must be at most [0.3 0.3]."),
         (float("nan"), dict(at_least=0), "x = nan must be finite."),
         (np.float32("inf"), {}, "x = inf must be finite."),
+        (2**64, dict(at_most=1), "x = 18446744073709551616 must be at most 1."),
     ],
 )
 def test_a_value_out_of_range_is_named(value, bounds, message):
