@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from softaug_jax.checks import UsageError, check_choice
+from softaug_jax.data.info import INFO
 from softaug_jax.data.sources import SPLITS, one_line, resolve_data_dir
 from softaug_jax.paths import is_in_bucket
 
-NAMES = ("imagenet", "imagenet_v2", "imagenette")
 V2_CLASS = re.compile(r"[0-9]+|n[0-9]{8}")  # what ImageNet-V2's folders are called; a folder of data sets has others
 FOLDERS = {"train": ("train",), "test": ("val", "validation")}  # what the splits' folders are called
 
@@ -58,10 +58,10 @@ def open_set(
 
     Folders are `<data_dir>/train` and `<data_dir>/val` with a folder for each class, and `data_dir` may name the first
     itself. ImageNet-V2, which has a test split only, is one folder of class folders, numbered or named as ImageNet's:
-    `data_dir` itself, or the only `imagenetv2-*` in it. Where there are none, TFDS is asked.
+    `data_dir` itself, or the only `imagenetv2-*` in it. Where there are none, TFDS is asked for these three.
 
     Args:
-      name: "imagenet", "imagenet_v2" or "imagenette".
+      name: "imagenet", "imagenet_v2", "imagenette", or another set of image files that `data/info.py` describes.
       split: "train" or "test" (ImageNet's validation images).
       data_dir: where the folders or TFDS's sets are; None or "" means $TFDS_DATA_DIR, else ~/tensorflow_datasets.
       num_classes: how many class folders there must be.
@@ -73,7 +73,7 @@ def open_set(
     Raises:
       UsageError: if the set is missing, can't be read, or has another number of classes.
     """
-    check_choice("data set", name, NAMES)
+    check_choice("data set", name, [*(own for own, about in INFO.items() if about.encoded), "imagenet_v2"])
     field = "config.data.v2_dir" if name == "imagenet_v2" else "config.data.dir"
     check_choice("split", split, SPLITS)
     if name == "imagenet_v2" and split == "train":
@@ -133,5 +133,5 @@ def _check_classes(folder: Path, name: str, num_classes: int) -> None:
         shown = f" ({', '.join(found[:3])} ...)" if found else ""
         raise UsageError(
             f"{folder} has {len(found)} class folders{shown}, and {name} has {num_classes} classes. It must hold one "
-            "folder for each class, with the class's images in it."
+            "folder for each class, with the class's images in it; a set of your own is an entry in data/info.py."
         )

@@ -1,4 +1,4 @@
-"""What is known of each data set before any of it is read."""
+"""What is known of each data set before any of it is read. A set of your own is one more entry of INFO."""
 
 from __future__ import annotations
 

@@ -184,6 +184,8 @@ def _varint(data: Any, place: int) -> tuple[int, int]:
 
 def open_prepared(name: str, split: str, directory: Path, num_classes: int, *, download: bool = False) -> RecordFiles:
     """Opens a set of image files that TFDS has prepared in `directory`; see `image_set.open_set`."""
+    if name not in TFDS_NAMES:
+        raise UsageError(f"{name} is not in {directory}: train/ and val/ with a folder for each class must be there.")
     wanted = TFDS_NAMES[name]
     try:
         tensorflow()

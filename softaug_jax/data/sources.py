@@ -1,4 +1,4 @@
-"""Whole data sets as arrays: digits from scikit-learn, CIFAR from an .npz file or from TensorFlow Datasets."""
+"""Whole data sets as arrays: digits from scikit-learn, others from an .npz file, CIFAR from TensorFlow Datasets, too."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from softaug_jax.data.tf_import import INSTALL, quiet, tensorflow, tfds
 from softaug_jax.paths import path_of
 
 SPLITS = ("train", "test")
+ARCHIVES = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}  # of what TFDS has, too
 
 
 class Arrays(NamedTuple):
@@ -29,11 +30,11 @@ class Arrays(NamedTuple):
 def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, download: bool = False) -> Arrays:
     """Reads one split of a data set.
 
-    CIFAR is read from `<data_dir>/<name>.npz` if that exists (no TensorFlow needed), and else from the set that
+    A set is read from `<data_dir>/<name>.npz` if that exists (no TensorFlow needed), and else, if it is CIFAR, from what
     TensorFlow Datasets prepared in `data_dir`. The order is the stored one, which in TFDS is shuffled.
 
     Args:
-      name: "cifar10", "cifar100" or "digits".
+      name: "cifar10", "cifar100", "digits", or another one that `data/info.py` describes.
       split: "train" or "test".
       data_dir: where prepared sets are; None or "" means $TFDS_DATA_DIR, else ~/tensorflow_datasets.
       download: lets TFDS download a set that is not prepared, where its home page can be reached.
@@ -61,6 +62,8 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, do
         raise UsageError(f"config.data.dir = {str(data_dir)!r} can't be looked into ({one_line(error)}).") from error
     if is_stored:
         return _load_npz(npz, split, facts)
+    if name not in ARCHIVES:
+        raise UsageError(f"{name} is not in {directory}: there is no {name}.npz. {_own(facts)}")
     return _load_tfds(facts, split, directory, download)
 
 
@@ -96,8 +99,7 @@ def resolve_data_dir(data_dir: str | os.PathLike | None) -> Path:
 
 def prepare_command(name: str, directory: Path, options: str = "") -> str:
     """Returns the command that prepares the data set `name` in `directory`."""
-    archive = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}[name]
-    return f"python -m softaug_jax.data.prepare {name} --archive={archive} --data_dir={directory}{options}"
+    return f"python -m softaug_jax.data.prepare {name} --archive={ARCHIVES[name]} --data_dir={directory}{options}"
 
 
 def _load_digits(split: str) -> Arrays:
@@ -202,5 +204,15 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def _own(facts: DatasetInfo) -> str:
+    shape = ", ".join(map(str, (*facts.image_size, facts.channels)))
+    return (
+        f"Write it with numpy.savez: train_images and test_images, uint8 [n, {shape}], train_labels and test_labels, "
+        "integers [n]; or name its folder by --config.data.dir."
+    )
+
+
 def _again(path: Path, facts: DatasetInfo) -> str:
+    if facts.name not in ARCHIVES:
+        return _own(facts)
     return f"Remove it and write it again: {prepare_command(facts.name, path.parent, ' --format=npz')}"
