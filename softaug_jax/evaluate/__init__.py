@@ -13,8 +13,10 @@ import jax
 from softaug_jax.checks import UsageError, check_choice, check_scalar, is_seed
 from softaug_jax.evaluate import calibration, networks, occlusion
 from softaug_jax.evaluate.results import Results
+from softaug_jax.evaluate.trained import Trained, trained
 from softaug_jax.train import sharding
 
+__all__ = ["TESTS", "Trained", "run", "trained"]
 TESTS = {"occlusion": occlusion, "calibration": calibration}
 
 
