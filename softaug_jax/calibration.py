@@ -10,8 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from softaug_jax.checks import check_count, check_scalar
-from softaug_jax.metrics import check_scores, right_closed_bins, which_count
-from softaug_jax.numerics import as_float
+from softaug_jax.metrics import as_examples, right_closed_bins
 
 TEMPERATURES = (0.01, 100.0)  # between which one is looked for
 HALVINGS = 48  # of an interval of log temperatures, 9.2 wide: more than float32 can tell apart
@@ -29,25 +28,23 @@ def classwise_calibration_error(
     mean probability of it. Bins are those of Eq. 8: equal, closed on the right. A class without examples counts too.
 
     Args:
-      probabilities: [n, N], rows summing to 1.
-      labels: true classes, int [n].
+      probabilities: [..., N], rows summing to 1; every leading axis counts as examples.
+      labels: true classes, int [...], in [0, N). Any other value is of no class.
       num_bins: M, at least 1.
-      mask: which examples count, bool or 0/1 [n]; None means all.
+      mask: which examples count, bool or 0/1 [...]; None means all.
 
     Returns:
       A scalar in [0, 1], float32; 0 without examples. With many classes it is small: most probabilities are near 0.
 
     Raises:
-      ValueError: if num_bins < 1 or the shapes do not match.
+      ValueError: if num_bins < 1, the shapes do not match, or the labels are not integers.
 
     >>> p = jnp.array([[0.75, 0.25], [0.75, 0.25]])
     >>> print(classwise_calibration_error(p, jnp.array([0, 1])))
     0.25
     """
     check_count("num_bins", num_bins, at_least=1)
-    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
-    check_scores("probabilities", probabilities, labels)
-    counted = which_count(mask, labels)
+    probabilities, labels, counted = _one_batch("probabilities", probabilities, labels, mask)
 
     def gap(name: jax.Array, confidence: jax.Array) -> jax.Array:
         excess = jnp.where(counted, (labels == name).astype(jnp.float32) - confidence, 0.0)
@@ -77,15 +74,14 @@ def adaptive_calibration_error(
     0.25
     """
     check_count("num_bins", num_bins, at_least=1)
-    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
-    check_scores("probabilities", probabilities, labels)
-    counted = which_count(mask, labels)
+    probabilities, labels, counted = _one_batch("probabilities", probabilities, labels, mask)
     confidence = jnp.where(counted, jnp.max(probabilities, -1), jnp.inf)  # what does not count is sorted to the end
     order = jnp.argsort(confidence)
     confidence, counted = confidence[order], counted[order]
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)[order]
     places, total = jnp.arange(len(order)), jnp.sum(counted)
-    ties = jnp.cumsum(jnp.diff(confidence, prepend=confidence[:1]) != 0)  # numbers each confidence that occurs
+    previous = jnp.concatenate([confidence[:1], confidence[:-1]])
+    ties = jnp.cumsum(confidence != previous)  # numbers each confidence that occurs
     sums = lambda values: jax.ops.segment_sum(values, ties, len(order), indices_are_sorted=True)
     correct = (sums(correct) / jnp.maximum(sums(jnp.ones_like(correct)), 1.0))[ties]
     excess = jnp.where(counted, correct - confidence, 0.0)
@@ -108,19 +104,20 @@ def fit_temperature(
 
     changes its sign once at most, and the place is found by halving an interval of log T. Where the best temperature is
     none (every example is right: T = 0; or the logits are worse than chance: no finite T), a bound is returned. Logits
-    that differ nowhere have no slope, and every T is as good: 1 is returned.
+    that differ nowhere have no slope, and every T is as good: 1 is returned. Logits that are NaN give NaN.
 
     Args:
-      logits: [n, N]; log probabilities serve as well, also of 0.
-      labels: true classes, int [n]. They must not be those of the examples that the temperature is then measured on.
-      mask: which examples count, bool or 0/1 [n]; None means all.
+      logits: [..., N], every leading axis counts as examples; log probabilities serve as well, also of 0.
+      labels: true classes, int [...], in [0, N); an example with any other value does not count. They must not be
+        those of the examples that the temperature is then measured on.
+      mask: which examples count, bool or 0/1 [...]; None means all.
       bounds: the smallest and the largest temperature.
 
     Returns:
       A scalar within the bounds, float32.
 
     Raises:
-      ValueError: if the bounds are not 0 < smallest < largest, or the shapes do not match.
+      ValueError: if the bounds are not 0 < smallest < largest, the shapes do not match, or the labels are not integers.
 
     >>> print(fit_temperature(jnp.log(jnp.array([[0.9, 0.1]] * 4)), jnp.array([0, 0, 0, 1])).round(3))  # 0.75 is right
     2.0
@@ -128,11 +125,10 @@ def fit_temperature(
     smallest, largest = bounds
     check_scalar("bounds[0]", smallest, above=0)
     check_scalar("bounds[1]", largest, above=smallest)
-    logits, labels = as_float(logits), jnp.asarray(labels)
-    check_scores("logits", logits, labels)
-    counted = which_count(mask, labels)
+    logits, labels, counted = _one_batch("logits", logits, labels, mask)
+    counted &= (labels >= 0) & (labels < logits.shape[-1])
     logits = logits - jnp.max(logits, -1, keepdims=True)
-    true = jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
+    true = jnp.take_along_axis(logits, labels[:, None], -1, mode="clip")[:, 0]
 
     def slope(log_temperature: jax.Array) -> jax.Array:
         p = jax.nn.softmax(logits * jnp.exp(-log_temperature))
@@ -148,7 +144,17 @@ def fit_temperature(
     interval = jnp.float32(log(smallest)), jnp.float32(log(largest))
     low, high = jax.lax.fori_loop(0, HALVINGS, halve, interval)
     has_slope = jnp.any(counted & (jnp.min(logits, -1) < 0))
-    return jnp.clip(jnp.where(has_slope, jnp.exp((low + high) / 2), 1.0), np.float32(smallest), np.float32(largest))
+    best = jnp.where(has_slope, jnp.exp((low + high) / 2), 1.0)
+    best = jnp.where(jnp.isnan(slope(low)), jnp.nan, best)
+    return jnp.clip(best, np.float32(smallest), np.float32(largest))
+
+
+def _one_batch(
+    name: str, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`metrics.as_examples` with the leading axes made one: [n, N], [n] and [n]."""
+    scores, labels, counted = as_examples(name, scores, labels, mask)
+    return scores.reshape(labels.size, scores.shape[-1]), labels.reshape(-1), counted.reshape(-1)
 
 
 def _summed_gaps(excess: jax.Array, bins: jax.Array, num_bins: int) -> jax.Array:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -56,6 +58,20 @@ def check_count(name: str, value: Any, at_least: int) -> int:
         raise ValueError(f"{name} = {value} must be a whole number, at least {at_least}.") from None
     check_scalar(name, count, at_least=at_least)
     return count
+
+
+def as_labels(labels: Any) -> jax.Array:
+    """Class numbers as int32, of any integer type; ValueError if they are of another.
+
+    JAX compares labels with the classes in the labels' type: int8 takes class 261 for class 5.
+    """
+    labels = jnp.asarray(labels)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels have dtype {labels.dtype}; they must be integers, one class number an example and no one-hot "
+            "rows. Targets of mixed labels: augment.mix.mix_targets."
+        )
+    return labels.astype(jnp.int32)
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:

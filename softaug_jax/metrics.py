@@ -1,4 +1,7 @@
-"""Metrics: masked sums, so that padding changes nothing and batches and devices add up exactly; and collapse."""
+"""Metrics: masked sums, so that padding changes nothing and batches and devices add up exactly; and collapse.
+
+With jax_enable_x64, sums of float64 scores are float64.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_count
+from softaug_jax.checks import as_labels, check_count
 from softaug_jax.losses import soft_cross_entropy
 from softaug_jax.numerics import as_float, unit
 
@@ -39,23 +42,21 @@ def classification_sums(logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | 
     """Sums of top-1 error, negative log likelihood and Brier score over the examples where mask is true.
 
     Args:
-      logits: [B, N].
-      labels: true classes, int [B].
-      mask: which examples count, bool or 0/1 [B]; None means all.
+      logits: [..., N]; every leading axis counts as examples.
+      labels: true classes, int [...], in [0, N). Any other value counts as wrong, with a likelihood of 1 (loss 0).
+      mask: which examples count, bool or 0/1 [...]; None means all. Padding must not, whatever its label is.
 
     Returns:
       The four sums, each a float32 scalar.
 
     Raises:
-      ValueError: if the shapes do not match.
+      ValueError: if the shapes do not match, or the labels are not integers.
 
     >>> sums = classification_sums(jnp.array([[2.0, 0.0], [2.0, 0.0]]), jnp.array([0, 1]), jnp.array([True, True]))
     >>> print(sums.wrong / sums.examples)
     0.5
     """
-    logits, labels = as_float(logits), jnp.asarray(labels)
-    check_scores("logits", logits, labels)
-    counted = which_count(mask, labels)
+    logits, labels, counted = as_examples("logits", logits, labels, mask)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     wrong = (jnp.argmax(logits, -1) != labels).astype(jnp.float32)
     brier = jnp.sum((jax.nn.softmax(logits) - one_hot) ** 2, -1)
@@ -72,21 +73,24 @@ def calibration_bins(
     Bins are closed on the right: bin m of M holds (m / M, (m + 1) / M]; a confidence of 0 is in the first.
 
     Args:
-      probabilities: [B, N], rows summing to 1.
-      labels: true classes, int [B].
+      probabilities: [..., N], rows summing to 1; every leading axis counts as examples. Logits must go through
+        `jax.nn.softmax` first: values outside [0, 1] fall into the outermost bins, and nothing warns of them.
+      labels: true classes, int [...], in [0, N). Any other value counts as wrong.
       num_bins: M, at least 1; the paper has 10.
-      mask: which examples count, bool or 0/1 [B]; None means all.
+      mask: which examples count, bool or 0/1 [...]; None means all. Padding must not, whatever its label is.
 
     Returns:
       Counts, confidence sums and accuracy sums, each float32 [M]. Those of several batches add up.
 
     Raises:
-      ValueError: if num_bins < 1 or the shapes do not match.
+      ValueError: if num_bins < 1, the shapes do not match, or the labels are not integers.
+
+    >>> bins = calibration_bins(jnp.array([[0.75, 0.25], [0.25, 0.75]]), jnp.array([0, 0]), num_bins=2)
+    >>> print(bins.counts, bins.confidence_sums, bins.accuracy_sums)
+    [0. 2.] [0.  1.5] [0. 1.]
     """
     check_count("num_bins", num_bins, at_least=1)
-    probabilities, labels = as_float(probabilities), jnp.asarray(labels)
-    check_scores("probabilities", probabilities, labels)
-    counted = which_count(mask, labels)
+    probabilities, labels, counted = as_examples("probabilities", probabilities, labels, mask)
     confidence = jnp.max(probabilities, -1)
     correct = (jnp.argmax(probabilities, -1) == labels).astype(jnp.float32)
     member = jax.nn.one_hot(right_closed_bins(confidence, num_bins), num_bins, dtype=bool) & counted[..., None]
@@ -107,7 +111,8 @@ def expected_calibration_error(
 
     .. math:: ECE = \sum_m \frac{|B_m|}{n} |acc(B_m) - conf(B_m)|
 
-    Args, bins and errors: those of `calibration_bins`.
+    Args, bins and errors: those of `calibration_bins`, which takes probabilities: of logits this is no meaningful
+    number, and nothing warns of it.
 
     Returns:
       A scalar in [0, 1].
@@ -142,22 +147,24 @@ def output_std(projections: ArrayLike) -> jax.Array:
 
 def right_closed_bins(confidence: jax.Array, num_bins: int) -> jax.Array:
     """The bin of each confidence in [0, 1], int of its shape: of M equal ones, m holds (m / M, (m + 1) / M]."""
-    # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp.
-    upper_edges = np.arange(1, num_bins, dtype=np.float32) / np.float32(num_bins)
+    # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp. And in
+    # the confidence's own type, so that a float64 0.7 is the edge 7/10.
+    upper_edges = np.arange(1, num_bins, dtype=confidence.dtype) / confidence.dtype.type(num_bins)
     return jnp.searchsorted(upper_edges, confidence, side="left")
 
 
-def check_scores(name: str, scores: jax.Array, labels: jax.Array) -> None:
-    """Raises ValueError unless scores are [..., N] and labels [...]."""
+def as_examples(
+    name: str, scores: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Scores, float [..., N], their labels, int32 [...], and which examples count, bool [...].
+
+    Raises:
+      ValueError: if the shapes do not fit together, or the labels are not integers.
+    """
+    scores, labels = as_float(scores), as_labels(labels)
     if scores.shape[:-1] != labels.shape:
-        raise ValueError(f"{name} have shape {scores.shape}, labels {labels.shape}: they must be [B, N] and [B].")
-
-
-def which_count(mask: ArrayLike | None, labels: jax.Array) -> jax.Array:
-    """Which examples count, bool, of the labels' shape; ValueError if the mask has another."""
-    if mask is None:
-        return jnp.ones(labels.shape, bool)
-    mask = jnp.asarray(mask)
-    if mask.shape != labels.shape:
-        raise ValueError(f"mask has shape {mask.shape}, labels {labels.shape}: they must be equal.")
-    return mask > 0
+        raise ValueError(f"{name} have shape {scores.shape}, labels {labels.shape}: they must be [..., N] and [...].")
+    counted = jnp.ones(labels.shape, bool) if mask is None else jnp.asarray(mask) > 0
+    if counted.shape != labels.shape:
+        raise ValueError(f"mask has shape {counted.shape}, labels {labels.shape}: they must be equal.")
+    return scores, labels, counted

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_broadcast, check_choice, check_count, check_scalar
+from softaug_jax.checks import as_labels, check_broadcast, check_choice, check_count, check_scalar
 from softaug_jax.numerics import as_float, power
 
 MODES = ("none", "target", "weight", "target_and_weight")
@@ -69,9 +69,7 @@ def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> 
     """
     check_count("num_classes", num_classes, at_least=2)
     check_scalar("confidence", confidence, at_least=0, at_most=1)
-    labels = jnp.asarray(labels)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels have dtype {labels.dtype}; they must be integers, one class number an example.")
+    labels = as_labels(labels)
     p = as_float(confidence)
     shape = _shape_of_both("confidence", p.shape, labels.shape)
     p = jnp.broadcast_to(p, shape)[..., None]

@@ -106,6 +106,20 @@ def test_what_is_masked_and_the_order_change_nothing(rng, metric, by_loop):
     assert metric(probabilities, labels, mask=np.zeros(80, bool)) == 0
 
 
+@pytest.mark.parametrize("function", [classwise_calibration_error, adaptive_calibration_error, fit_temperature])
+def test_leading_axes_are_one_long_batch(rng, function):
+    scores, labels, mask = softmax(rng.normal(size=(80, 3)), 1), rng.integers(0, 3, 80), rng.random(80) < 0.6
+    found = function(scores.reshape(5, 16, 3), labels.reshape(5, 16), mask=mask.reshape(5, 16))
+    np.testing.assert_array_equal(found, function(scores, labels, mask=mask))
+
+
+def test_masked_examples_make_no_nan_on_the_way():
+    (_, probabilities, labels), *_ = cases()
+    examples, classes, mask = padded(probabilities, labels)
+    with jax.debug_nans(True):
+        adaptive_calibration_error(examples, classes, mask=mask)
+
+
 @pytest.mark.parametrize("metric", [classwise_calibration_error, adaptive_calibration_error])
 def test_static_mistakes_are_named(metric):
     with pytest.raises(ValueError, match="num_bins = 0"):
@@ -143,6 +157,19 @@ def test_a_probability_of_zero_has_a_temperature():
     ruled_out = float(fit_temperature(logits, labels))
     assert ruled_out == pytest.approx(float(fit_temperature(np.log(p.clip(1e-7)), labels)), rel=1e-3)
     assert float(fit_temperature(logits, np.array([1, 0, 0, 1]))) == pytest.approx(100.0)  # no T makes it possible
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_has_no_part_in_the_temperature(label):
+    logits, labels = np.array([[2.0, 0.0]] * 4, np.float32), np.array([0, 0, 0, 1])
+    found = fit_temperature(np.r_[logits, logits[:1]], np.r_[labels, label])
+    np.testing.assert_array_equal(found, fit_temperature(logits, labels))
+
+
+def test_the_temperature_of_nan_is_nan_unless_it_does_not_count():
+    logits, labels = np.array([[2.0, 0.0]] * 4 + [[np.nan, 0.0]], np.float32), np.array([0, 0, 0, 1, 0])
+    assert np.isnan(fit_temperature(logits, labels))
+    assert np.isfinite(fit_temperature(logits, labels, mask=np.arange(5) < 4))
 
 
 def test_a_temperature_without_a_best_one_is_a_bound():

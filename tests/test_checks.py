@@ -52,6 +52,19 @@ def test_counts_that_are_not(value, message):
         checks.check_count("n", value, at_least=3)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64"])
+def test_labels_of_any_integer_type_are_int32(dtype):
+    labels = checks.as_labels(np.array([5, 0], dtype))
+    assert labels.dtype == jnp.int32
+    np.testing.assert_array_equal(labels, [5, 0])
+
+
+@pytest.mark.parametrize("labels", [np.eye(2, dtype=np.float32), np.array([True, False])])
+def test_what_is_no_class_number_is_refused(labels):
+    with pytest.raises(ValueError, match=rf"^labels have dtype {labels.dtype}; .* no one-hot rows.*mix_targets\.$"):
+        checks.as_labels(labels)
+
+
 def test_choices_are_listed():
     checks.check_choice("mode", "a", ("a", "b"))
     with pytest.raises(ValueError, match=r"^mode = 'c' is unknown. Choose from a, b\.$"):

@@ -65,6 +65,12 @@ def test_an_edge_belongs_to_the_bin_below_it(num_bins):
     np.testing.assert_array_equal(jax.jit(run)(binary(edges)), expected)
 
 
+def test_an_edge_belongs_to_the_bin_below_it_in_double_precision():
+    with jax.enable_x64(True):
+        found = metrics.right_closed_bins(jnp.asarray(np.arange(11) / 10), 10)
+    np.testing.assert_array_equal(found, [0, *range(10)])
+
+
 def test_ece_by_hand():
     # (0.5, 0.6]: two at 0.6, one right: 2/4 * 0.1. (0.9, 1]: 1.0 wrong and 0.95 right: 2/4 * |0.5 - 0.975|.
     ece = expected_calibration_error(binary([0.6, 0.6, 1.0, 0.95]), np.array([0, 1, 1, 0]))
@@ -83,6 +89,19 @@ def test_sums_by_hand():
     np.testing.assert_allclose(sums.nll, -np.log(0.5) - np.log(0.2), rtol=1e-5)
     np.testing.assert_allclose(sums.brier, (0.25 + 0.0625 + 0.0625) + (0.01 + 0.64 + 0.49), rtol=1e-5)
     assert sums.examples == 2
+
+
+def test_labels_of_a_narrow_type_have_one_true_class(rng):
+    logits, label = rng.normal(size=(1, 300)), np.array([5])
+    expected = classification_sums(logits, label)
+    jax.tree.map(np.testing.assert_array_equal, classification_sums(logits, label.astype(np.uint8)), expected)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_counts_as_wrong_without_a_loss(label):
+    sums = classification_sums(np.log([[0.75, 0.25]]), np.array([label]))
+    np.testing.assert_allclose(sums, [1, 0, 0.75**2 + 0.25**2, 1], rtol=1e-6)
+    assert calibration_bins(binary([0.75]), np.array([label])).accuracy_sums.sum() == 0
 
 
 @pytest.mark.parametrize("mask_dtype", [bool, int, "float32"])
@@ -117,6 +136,8 @@ def test_leading_axes_are_one_long_batch(rng):
     np.testing.assert_allclose(
         expected_calibration_error(probabilities.reshape(2, 4, 3), labels.reshape(2, 4)), flat, rtol=1e-5
     )
+    sums = classification_sums(probabilities.reshape(2, 4, 3), labels.reshape(2, 4), np.ones((2, 4)))
+    np.testing.assert_allclose(sums, classification_sums(probabilities, labels), rtol=1e-5)
 
 
 def test_nothing_counted_is_zero_not_nan():
@@ -159,11 +180,13 @@ P, Y = np.full((3, 2), 0.5), np.zeros(3, int)
         (lambda: calibration_bins(P, Y, num_bins=0), "num_bins = 0 must be at least 1."),
         (lambda: calibration_bins(P, Y, num_bins=2.5), "num_bins = 2.5 must be a whole number, at least 1."),
         (lambda: calibration_bins(P, Y[:2]), "probabilities have shape (3, 2), labels (2,)"),
+        (lambda: calibration_bins(P, Y * 1.0), "labels have dtype float32; they must be integers"),
         (
             lambda: calibration_bins(P, Y, mask=np.ones((3, 1))),
             "mask has shape (3, 1), labels (3,): they must be equal.",
         ),
-        (lambda: classification_sums(P, Y[:, None]), "logits have shape (3, 2), labels (3, 1)"),
+        (lambda: classification_sums(P, Y[:, None]), "logits have shape (3, 2), labels (3, 1): they must be [..., N]"),
+        (lambda: classification_sums(P, Y * 1.0), "labels have dtype float32; they must be integers"),
         (lambda: classification_sums(P, Y, np.ones(2)), "mask has shape (2,), labels (3,): they must be equal."),
         (lambda: expected_calibration_error(P, Y[:2]), "probabilities have shape (3, 2), labels (2,)"),
     ],

@@ -120,6 +120,12 @@ def test_soft_targets_broadcast_a_scalar_and_leading_axes():
     np.testing.assert_array_equal(soft_targets(2, p, 3)[:, 2], p)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_labels_of_a_narrow_type_have_one_true_class(dtype):
+    targets, _ = soften(np.array([5], dtype), 1.0, num_classes=300)
+    np.testing.assert_array_equal(np.nonzero(targets), [[0], [5]])
+
+
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_gets_no_extra_mass(label):
     np.testing.assert_allclose(soft_targets(label, 0.5, 3), [0.25, 0.25, 0.25])
