@@ -2,7 +2,7 @@
 # make test   lint, types and the suite, as CI runs it
 # make test-slow  further variants of what the suite tests
 # make test-tpu  what the TPU compiler makes of the training step, without a TPU; CI runs it, too
-# make test-peer  the benchmarks with the PyTorch that they compare with; CI runs it, too
+# make test-peer  the benchmarks with the PyTorch that they compare with; the workflow in .github runs it, too
 # They make their virtual environment (.venv, or .venv-tpu, .venv-peer) where it is missing. Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -20,9 +20,9 @@ PIP := $(BIN)/python $(PIP_INSTALL)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv was found. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "error: $(PYTHON) is not a Python 3.11 or later with venv. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "error: $(PYTHON) is not a Python 3.11 or later with venv. Name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/base: pyproject.toml | $(BIN)/python
 	@echo "installing softaug_jax into $(VENV)"

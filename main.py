@@ -25,6 +25,8 @@ from softaug_jax.train import distributed
 def main(config: Any, options: flags.FlagValues) -> None:
     """Runs the loop; it is imported here so that a wrong command line is answered at once."""
     is_test = "runs" in config
+    if options.workdir is not None and (not options.workdir or options.workdir.startswith("~")):
+        cli.fail(f"--workdir={options.workdir}: after = no shell puts a home folder for ~. Write a whole path.")
     if options.workdir is None and options.mode == "eval" and not is_test:
         cli.fail("--mode=eval needs --workdir, the folder of the run to evaluate.")
     goes_on = not is_test and options.mode == "train"

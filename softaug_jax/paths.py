@@ -14,7 +14,7 @@ from softaug_jax.checks import UsageError
 
 # epath goes by gcsfs then, as it does without TensorFlow. It looks once, so it is set before anything else uses epath.
 os.environ.setdefault("EPATH_USE_TF", "false")
-INSTALL = 'pip install "softaug_jax[gcs]"'
+INSTALL = 'pip install -e ".[gcs]"'
 # What a path of a bucket is asked for over the network.
 ASKED = (
     *("exists", "is_dir", "is_file", "stat", "iterdir", "glob", "mkdir", "rename", "unlink", "rmtree"),

@@ -22,6 +22,7 @@ from softaug_jax.child import Child
 from softaug_jax.commands import Parser, add_selection, as_command, cells, folder, positive
 from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
+from softaug_jax.train import distributed
 
 if TYPE_CHECKING:
     from configs.tables import Cell
@@ -150,10 +151,17 @@ def _config(options: Sequence[str]) -> Any:
 
 
 def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
-    """Raises UsageError if an option that is passed on is one that the command itself decides."""
+    """Raises UsageError if an option that is passed on is none of main.py's, or one that the command itself decides."""
+    known = [f"--{name}" for name in (*distributed.STRINGS, *distributed.INTEGERS)]
     for option in extra:
-        if (name := "--" + option.partition("=")[0].lstrip("-")) in taken:
+        name, separator, _ = option.partition("=")
+        if name in taken:
             raise UsageError(f"{option!r} after -- can't be set: {taken[name]}.")
+        if not separator or not (name.startswith("--config.") or name in known):
+            raise UsageError(
+                f"{option!r} after -- is not understood: options of main.py are --config.FIELD=VALUE, and "
+                f"{', '.join(f'{name}=VALUE' for name in known)}."
+            )
 
 
 def make_job(cell: Cell, seed: int, epochs: int | None, out: Path, extra: Sequence[str]) -> Job:

@@ -40,7 +40,7 @@ def test_other_addresses_are_refused(address):
 def test_without_gcsfs_the_way_to_install_it_is_told(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gcsfs" else found(name))
-    with pytest.raises(UsageError, match=r'^gs://bucket/a .* Install it with pip install "softaug_jax\[gcs\]"\.$'):
+    with pytest.raises(UsageError, match=r'^gs://bucket/a .* Install it with pip install -e "\.\[gcs\]"\.$'):
         path_of("gs://bucket/a")
 
 

@@ -1,4 +1,4 @@
-"""Whole data sets as arrays: digits from scikit-learn, others from an .npz file, CIFAR from TensorFlow Datasets, too."""
+"""Whole data sets as arrays: digits from scikit-learn, others from an .npz file, CIFAR from TFDS as well."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Arrays(NamedTuple):
 def load(name: str, split: str, data_dir: str | os.PathLike | None = None, *, download: bool = False) -> Arrays:
     """Reads one split of a data set.
 
-    A set is read from `<data_dir>/<name>.npz` if that exists (no TensorFlow needed), and else, if it is CIFAR, from what
-    TensorFlow Datasets prepared in `data_dir`. The order is the stored one, which in TFDS is shuffled.
+    A set is read from `<data_dir>/<name>.npz` if that exists (no TensorFlow needed), and else, if it is CIFAR, from
+    what TensorFlow Datasets prepared in `data_dir`. The order is the stored one, which in TFDS is shuffled.
 
     Args:
       name: "cifar10", "cifar100", "digits", or another one that `data/info.py` describes.

@@ -153,6 +153,8 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, one_device):
         (["--mode=train"], ["--config is missing"]),
         (["--config=configs/digits_sa.py", "--mode=eval"], ["--workdir"]),
         (["--config=configs/digits_sa.py", "stray"], ["'stray'"]),
+        (["--config=configs/digits_sa.py", "--workdir=", "--mode=eval"], ["--workdir=:", "Write a whole path"]),
+        (["--config=configs/digits_sa.py", "--workdir=~/run"], ["--workdir=~/run:", "Write a whole path"]),
         (["--config=configs/digits_sa.py", "--workdir=/dev/null/run"], ["--workdir=/dev/null/run", "can't be written"]),
     ],
 )
