@@ -74,6 +74,14 @@ def as_labels(labels: Any) -> jax.Array:
     return labels.astype(jnp.int32)
 
 
+def as_weights(weights: Any, shape: tuple[int, ...], each: str = "an example") -> jax.Array:
+    """Weights as an array; ValueError unless they have this shape."""
+    weights = jnp.asarray(weights)
+    if weights.shape != shape:  # [B, 1] against [B] would silently make [B, B]
+        raise ValueError(f"weights have shape {weights.shape}; they must be {shape}, one {each}.")
+    return weights
+
+
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raises ValueError if `value` is not one of `choices`."""
     if value not in choices:

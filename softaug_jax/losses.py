@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import as_labels, as_weights, check_scalar
 from softaug_jax.numerics import as_float, power
 
 
@@ -48,7 +48,7 @@ def soft_focal_loss(
     Args:
       logits: z, [..., N]; computed in float32 or wider.
       targets: t, [..., N], each summing to 1.
-      gamma: exponent, >= 0.
+      gamma: exponent, >= 0, a scalar or one an example, [...].
       weights: w, [...], or None for 1.
 
     Returns:
@@ -65,15 +65,11 @@ def soft_focal_loss(
     if logits.shape != targets.shape:
         raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal, [..., N].")
     log_p = jax.nn.log_softmax(logits)
-    values = log_p if _is_zero(gamma) else power(-jnp.expm1(log_p), gamma) * log_p
-    adds_nothing = (targets == 0) & jnp.isneginf(log_p)  # 0 log 0 is 0; elsewhere the gradient by the target is kept
-    losses = -jnp.sum(targets * jnp.where(adds_nothing, 0.0, values), -1)
-    if weights is None:
-        return losses
-    weights = jnp.asarray(weights)
-    if weights.shape != losses.shape:  # [B, 1] against [B] would silently make [B, B]
-        raise ValueError(f"weights have shape {weights.shape}; they must be {losses.shape}, one an example.")
-    return losses * weights
+    # 0 log 0 is 0; elsewhere the gradient by the target is kept.
+    log_p = jnp.where((targets == 0) & jnp.isneginf(log_p), 0.0, log_p)
+    values = log_p if _is_zero(gamma) else power(-jnp.expm1(log_p), _beside_classes(gamma, logits.shape)) * log_p
+    losses = -jnp.sum(targets * values, -1)
+    return losses if weights is None else losses * as_weights(weights, losses.shape)
 
 
 def focal_loss(logits: ArrayLike, labels: ArrayLike, gamma: ArrayLike) -> jax.Array:
@@ -83,25 +79,33 @@ def focal_loss(logits: ArrayLike, labels: ArrayLike, gamma: ArrayLike) -> jax.Ar
 
     Args:
       logits: z, [..., N]; computed in float32 or wider.
-      labels: true classes y, int [...], in [0, N).
-      gamma: exponent, >= 0; 0 is the cross entropy.
+      labels: true classes y, int [...], in [0, N). Any other value has a loss of 0, but still counts in the
+        mean: give padding weight 0.
+      gamma: exponent, >= 0, a scalar or one an example, [...]; 0 is the cross entropy.
 
     Returns:
       Loss [...], in nats.
 
     Raises:
-      ValueError: if gamma is negative or the shapes do not match.
+      ValueError: if gamma is negative, the labels are not integers, or the shapes do not match.
 
     >>> print(focal_loss(jnp.zeros((1, 2)), jnp.array([0]), gamma=2.0))
     [0.1732868]
     """
-    check_scalar("gamma", gamma, at_least=0)
-    logits, labels = as_float(logits), jnp.asarray(labels)
+    logits, labels = as_float(logits), as_labels(labels)
     if logits.shape[:-1] != labels.shape:
         raise ValueError(f"logits have shape {logits.shape}, labels {labels.shape}: they must be [..., N] and [...].")
-    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
-    return -log_p if _is_zero(gamma) else -power(-jnp.expm1(log_p), gamma) * log_p
+    return soft_focal_loss(logits, jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), gamma)
 
 
 def _is_zero(gamma: ArrayLike) -> bool:
     return isinstance(gamma, (int, float)) and gamma == 0
+
+
+def _beside_classes(gamma: ArrayLike, shape: tuple[int, ...]) -> ArrayLike:
+    """A scalar as it is, one gamma an example [...] as [..., 1], for logits of this shape [..., N]."""
+    if jnp.ndim(gamma) == 0:
+        return gamma
+    if jnp.shape(gamma) != shape[:-1]:
+        raise ValueError(f"gamma has shape {jnp.shape(gamma)}; it must be a scalar or {shape[:-1]}, one an example.")
+    return jnp.expand_dims(gamma, -1)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import as_weights, check_scalar
 from softaug_jax.numerics import as_float, unit
 
 VARIANCE_FLOOR = 1e-5  # added to the variances, as the BatchNorm in Barlow Twins' code does
@@ -45,7 +45,7 @@ def simsiam_loss(predictions: ArrayLike, projections: ArrayLike, weights: ArrayL
         raise ValueError(f"{shapes}: they must be equal, [..., 2, D].")
     targets = jax.lax.stop_gradient(unit(projections))[..., ::-1, :]
     losses = -jnp.mean(jnp.sum(unit(predictions) * targets, -1), -1)
-    return losses if weights is None else losses * _check_weights(weights, losses.shape)
+    return losses if weights is None else losses * as_weights(weights, losses.shape, "a pair")
 
 
 def barlow_twins_loss(
@@ -86,7 +86,11 @@ def barlow_twins_loss(
     z = as_float(projections)
     if z.ndim != 3 or z.shape[1] != 2:
         raise ValueError(f"projections have shape {z.shape}; they must be [B, 2, D].")
-    w = jnp.ones(z.shape[:1], z.dtype) if weights is None else _check_weights(weights, z.shape[:1]).astype(z.dtype)
+    w = (
+        jnp.ones(z.shape[:1], z.dtype)
+        if weights is None
+        else as_weights(weights, z.shape[:1], "a pair").astype(z.dtype)
+    )
     total = jnp.sum(w)
     share = (w / jnp.where(total == 0, 1.0, total)).reshape(-1, 1, 1)
     centred = z - jnp.sum(share * z, 0, keepdims=True)
@@ -96,10 +100,3 @@ def barlow_twins_loss(
     correlation = jnp.matmul((share * standard)[:, 0].T, standard[:, 1], precision="highest")
     same = jnp.eye(z.shape[-1], dtype=bool)
     return jnp.sum(jnp.where(same, jnp.square(1.0 - correlation), redundancy * jnp.square(correlation)))
-
-
-def _check_weights(weights: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
-    weights = jnp.asarray(weights)
-    if weights.shape != shape:  # [B, 1] against [B] would silently make [B, B]
-        raise ValueError(f"weights have shape {weights.shape}; they must be {shape}, one a pair.")
-    return weights

@@ -102,11 +102,33 @@ def test_focal_loss_with_gamma_zero_is_the_cross_entropy(logits, data):
         np.testing.assert_allclose(focal_loss(logits, label, gamma), expected, rtol=1e-6, atol=1e-12)
 
 
-def test_focal_loss_may_have_one_gamma_an_example(example):
-    logits, _, _, labels = example
+def test_focal_losses_may_have_one_gamma_an_example(example):
+    logits, targets, _, labels = example
     gammas = np.linspace(0.5, 3, 6).astype(np.float32)
     expected = [focal_loss(z, y, float(gamma)) for z, y, gamma in zip(logits, labels, gammas, strict=True)]
     np.testing.assert_allclose(focal_loss(logits, labels, gammas), expected, rtol=1e-5)
+    expected = [soft_focal_loss(z, t, float(gamma)) for z, t, gamma in zip(logits, targets, gammas, strict=True)]
+    np.testing.assert_allclose(soft_focal_loss(logits, targets, gammas), expected, rtol=1e-5)
+    square = np.array([[1.0, 2.0], [1.0, 2.0]])  # as many examples as classes
+    np.testing.assert_array_equal(
+        soft_focal_loss(square, np.eye(2)[[0, 0]], np.array([0.0, 4.0])),
+        focal_loss(square, np.zeros(2, int), np.array([0.0, 4.0])),
+    )
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 2.0])
+def test_a_class_ruled_out_has_the_gradient_of_the_others_alone(gamma):
+    loss = lambda z: soft_focal_loss(z, jnp.eye(3)[0, : len(z)], gamma)
+    without = jax.grad(loss)(jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(jax.grad(loss)(jnp.array([0.0, 1.0, -jnp.inf])), [*without, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 5])
+@pytest.mark.parametrize("gamma", [0, 2.0])
+def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(example, label, gamma):
+    loss, gradient = jax.value_and_grad(lambda z: focal_loss(z, label, gamma))(jnp.float32(example[0][0]))
+    assert loss == 0
+    np.testing.assert_array_equal(gradient, 0)
 
 
 @pytest.mark.parametrize("gamma", [0, 0.0, 0.5, 1.0, 2.0])
@@ -147,6 +169,8 @@ Z, T = np.zeros((3, 4)), np.full((3, 4), 0.25)
         (lambda: soft_cross_entropy(Z, T, 1.0), "weights have shape (); they must be (3,)"),
         (lambda: focal_loss(Z, np.zeros(3, int), -1.0), "gamma = -1.0 must be at least 0."),
         (lambda: focal_loss(Z, np.zeros((3, 1), int), 1.0), "logits have shape (3, 4), labels (3, 1)"),
+        (lambda: focal_loss(Z, np.zeros(3), 1.0), "labels have dtype float32; they must be integers"),
+        (lambda: soft_focal_loss(Z, T, np.ones(4)), "gamma has shape (4,); it must be a scalar or (3,), one an exa"),
     ],
 )
 def test_mistakes_are_named(call, message):
