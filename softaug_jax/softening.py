@@ -39,10 +39,12 @@ def confidence(visibility: ArrayLike, *, k: ArrayLike = 2.0, p_min: ArrayLike, p
     >>> print(confidence(jnp.array([0.0, 0.5, 1.0]), p_min=0.1))
     [0.1   0.775 1.   ]
     """
-    check_broadcast(visibility=jnp.shape(visibility), k=jnp.shape(k), p_min=jnp.shape(p_min), p_max=jnp.shape(p_max))
+    given = {"visibility": visibility, "k": k, "p_min": p_min, "p_max": p_max}
+    rank = len(check_broadcast(**{name: jnp.shape(value) for name, value in given.items()}))
     check_scalar("k", k, above=0)
     check_scalar("p_max", p_max, at_least=0, at_most=1)
     check_scalar("p_min", p_min, at_least=0, at_most=p_max)
+    visibility, k, p_min, p_max = (_of_rank(value, rank) for value in given.values())
     hidden = power(1.0 - jnp.clip(as_float(visibility), 0.0, 1.0), k)
     # Equal to Eq. 7, written as a mixture because this form is exact at both ends in floating point.
     return jnp.asarray(p_max * (1.0 - hidden) + p_min * hidden)
@@ -52,12 +54,13 @@ def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> 
     """Targets with `confidence` p on the true class and (1 - p) / (N - 1) on each other (arXiv:2211.04625, Eq. 4).
 
     Args:
-      labels: true classes, int [...], in [0, num_classes). Any other value gets (1 - p) / (N - 1) everywhere.
+      labels: true classes, int [...], in [0, num_classes). Any other value is of no class: its target has
+        (1 - p) / (N - 1) everywhere. Give such padding weight 0.
       confidence: probability p of the true class, in [0, 1], a scalar or [...].
       num_classes: N, at least 2.
 
     Returns:
-      Targets [..., N], float; each sums to 1.
+      Targets [..., N], float; each sums to 1, unless its label is of no class.
 
     Raises:
       ValueError: if num_classes < 2, a Python confidence is outside [0, 1], the labels are not integers, or the
@@ -73,7 +76,7 @@ def soft_targets(labels: ArrayLike, confidence: ArrayLike, num_classes: int) -> 
     p = as_float(confidence)
     shape = _shape_of_both("confidence", p.shape, labels.shape)
     p = jnp.broadcast_to(p, shape)[..., None]
-    is_true_class = jax.nn.one_hot(labels, num_classes, dtype=bool)
+    is_true_class = jax.nn.one_hot(jnp.broadcast_to(labels, shape), num_classes, dtype=bool)
     return jnp.where(is_true_class, p, (1.0 - p) / (num_classes - 1))
 
 
@@ -87,10 +90,15 @@ def soften(
     p_min: ArrayLike | None = None,
     p_max: ArrayLike = 1.0,
 ) -> tuple[jax.Array, jax.Array]:
-    """Targets and weights of examples of which a share `visibility` is left (arXiv:2211.04625, Eqs. 4 to 6).
+    r"""Targets and weights of examples of which a share `visibility` is left (arXiv:2211.04625, Eqs. 4 to 6).
+
+    .. math::
+        p = p_{max} - (p_{max} - p_{min}) (1 - v)^k, \qquad
+        t_c = \begin{cases} p & c = y \\ (1 - p) / (N - 1) & c \ne y \end{cases}, \qquad w = p
 
     Args:
-      labels: true classes, int [...].
+      labels: true classes y, int [...], in [0, num_classes). Any other value is of no class, as in `soft_targets`.
+        Padding is not told from other examples: give it weight 0 in the loss.
       visibility: share of each image that is visible, [...], clipped to [0, 1].
       num_classes: N, at least 2.
       mode: "target" softens the target (Eq. 4), "weight" the weight (Eq. 5), "target_and_weight" both (Eq. 6, the
@@ -147,6 +155,12 @@ def pair_confidence(
     check_choice("hypothesis", hypothesis, HYPOTHESES)
     agreement = as_float(iou) if hypothesis == "sa1" else 1.0 - as_float(iou)
     return confidence(agreement, k=k, p_min=p_min)
+
+
+def _of_rank(value: ArrayLike, rank: int) -> ArrayLike:
+    """An array with leading axes of length 1 added up to this rank; scalars as they are, Python's integer k too."""
+    shape = jnp.shape(value)
+    return jnp.reshape(value, (1,) * (rank - len(shape)) + shape) if shape else value
 
 
 def _shape_of_both(name: str, shape: tuple[int, ...], labels_shape: tuple[int, ...]) -> tuple[int, ...]:

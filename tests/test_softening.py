@@ -75,10 +75,16 @@ def test_one_curve_a_sample_or_a_class_is_equation_11(rng):
 
 def test_a_sweep_over_k_broadcasts_over_leading_axes():
     v, k = jnp.array([0.25, 0.5, 1.0]), jnp.array([[1.0], [2.0]])
-    with jax.numpy_rank_promotion("allow"):
-        targets, weights = soften(jnp.array([0, 1, 1]), v, num_classes=2, k=k)
+    targets, weights = soften(jnp.array([0, 1, 1]), v, num_classes=2, k=k)
     np.testing.assert_allclose(weights, equation_7(v, np.array([[1], [2]]), 0.5), rtol=1e-6)
-    assert targets.shape == (2, 3, 2)
+    np.testing.assert_array_equal(targets[1], soften(jnp.array([0, 1, 1]), v, num_classes=2, k=jnp.full(3, 2.0))[0])
+
+
+@pytest.mark.parametrize("argument", ["k", "p_min", "p_max"])
+def test_values_of_examples_broadcast_over_leading_axes(argument, rng):
+    v, values = rng.uniform(size=(2, 3)), np.array([0.5, 0.7, 0.9])
+    values_of_all = {"p_min": 0.1, argument: values}
+    np.testing.assert_allclose(confidence(v, **values_of_all), equation_7(v, **{"k": 2.0, **values_of_all}), rtol=1e-6)
 
 
 @pytest.mark.parametrize("k", [0.25, 0.5, 1.0, 2.0, 3.5])
