@@ -82,6 +82,16 @@ def as_weights(weights: Any, shape: tuple[int, ...], each: str = "an example") -
     return weights
 
 
+def as_type(name: str, value: Any, dtype: Any) -> jax.Array:
+    """The value as an array of this type; ValueError if an integer type would change it. JAX arrays pass unseen."""
+    if not isinstance(value, jax.Array) and not jnp.issubdtype(dtype, jnp.inexact):
+        with np.errstate(invalid="ignore"):
+            is_changed = (np.asarray(value).astype(dtype) != np.asarray(value)).any()
+        if is_changed:
+            raise ValueError(f"{name} = {value} does not exist in {dtype}. Take one that does, or convert the images.")
+    return jnp.asarray(value, dtype)
+
+
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raises ValueError if `value` is not one of `choices`."""
     if value not in choices:

@@ -1,13 +1,18 @@
-"""Crops by an offset or a box: drawing it, what it leaves visible, the pixels (arXiv:2211.04625, section 4.1)."""
+"""Crops by an offset or a box: drawing it, what it leaves visible, the pixels (arXiv:2211.04625, section 4.1).
+
+With jax_enable_x64 the normal numbers are drawn in float64, so that a key gives other offsets and boxes.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from softaug_jax import gathers
-from softaug_jax.checks import check_broadcast, check_choice, check_count, check_last_axis, check_scalar
+from softaug_jax.checks import as_type, check_broadcast, check_choice, check_count, check_last_axis, check_scalar
 from softaug_jax.numerics import as_float
 
 ROUNDINGS = ("truncate", "nearest")
@@ -23,8 +28,9 @@ def sample_offsets(
 ) -> jax.Array:
     """Draws crop offsets t ~ N(0, sigma L) per axis, truncated to |t| < L (arXiv:2211.04625, section 4.1).
 
-    L is the longer edge. Draws beyond the limit are redrawn (the normal is truncated, not clipped), as in the
-    authors' code, which also rounds toward zero to whole pixels; the paper does not say.
+    L is the longer edge, so crops of an image much longer than wide may miss it altogether: of 32 x 128 pixels 40 %
+    do. The paper says "with clipping such that |tx| < L"; here, as in the authors' code, draws beyond the limit are
+    drawn again (the normal is truncated, not clipped) and rounded toward zero to whole pixels.
 
     Args:
       key: a JAX random key.
@@ -37,14 +43,15 @@ def sample_offsets(
       Offsets (ty, tx), int32 [*shape, 2], in pixels, each in [-(L - 1), L - 1].
 
     Raises:
-      ValueError: if sigma is not positive, the size not two positive integers, or the rounding unknown.
+      ValueError: if sigma is not positive, the shape no tuple, the size not two positive integers, or the rounding
+        unknown.
 
     >>> sample_offsets(jax.random.key(0), (128,), size=(32, 32)).shape
     (128, 2)
     """
     check_scalar("sigma", sigma, above=0)
     check_choice("rounding", rounding, ROUNDINGS)
-    longer = max(_checked_size(size))
+    shape, longer = _checked_shape(shape), max(_checked_size(size))
     offsets = jax.random.truncated_normal(key, -1.0 / sigma, 1.0 / sigma, (*shape, 2)) * (sigma * longer)
     offsets = jnp.trunc(offsets) if rounding == "truncate" else jnp.round(offsets)
     return jnp.clip(offsets.astype(jnp.int32), 1 - longer, longer - 1)
@@ -63,12 +70,14 @@ def crop_visibility(offsets: ArrayLike, size: tuple[int, int]) -> jax.Array:
       Visibility [...], float, in [0, 1].
 
     Raises:
-      ValueError: if offsets are not integers with a last axis of 2, or the size not two positive integers.
+      ValueError: if offsets are not integers with a last axis of 2, or the size not two positive integers of a
+        product below 2**31.
 
     >>> print(crop_visibility(jnp.array([[0, 0], [8, 16], [0, -32]]), (32, 32)))
     [1.    0.375 0.   ]
     """
     height, width = _checked_size(size)
+    check_scalar("height * width", height * width, at_most=2**31 - 1)
     offsets = _checked_offsets(offsets)
     rows = jnp.maximum(height - jnp.abs(offsets[..., 0]), 0)
     columns = jnp.maximum(width - jnp.abs(offsets[..., 1]), 0)
@@ -83,13 +92,15 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     Args:
       images: [..., H, W, C], any type; on a TPU, finite.
       offsets: (ty, tx), int [..., 2], in pixels; positive moves the crop down and to the right.
-      fill: what the crop shows outside the image, a scalar or one value a channel [C].
+      fill: what the crop shows outside the image, a scalar or one value a channel [C]; of integer images a whole
+        number that their type can hold.
 
     Returns:
       Images [..., H, W, C], of the same type.
 
     Raises:
-      ValueError: if a shape does not fit, or the offsets are not integers.
+      ValueError: if a shape does not fit, the offsets are not integers, or the images' type can't hold the fill
+        (looked at unless it is a JAX array).
 
     >>> print(crop(jnp.arange(9).reshape(3, 3, 1), jnp.array([1, -1]), fill=-1)[..., 0])
     [[-1  3  4]
@@ -99,7 +110,7 @@ def crop(images: ArrayLike, offsets: ArrayLike, fill: ArrayLike = 0.0) -> jax.Ar
     images, offsets = jnp.asarray(images), _checked_offsets(offsets)
     if images.ndim < 3:
         raise ValueError(f"images have shape {images.shape}; they must be [..., H, W, C].")
-    fill = jnp.asarray(fill, images.dtype)
+    fill = as_type("fill", fill, images.dtype)
     if fill.shape not in ((), images.shape[-1:]):
         raise ValueError(f"fill has shape {fill.shape}; it must be a scalar or one value for each of the channels.")
     lead = check_broadcast(images=images.shape[:-3], offsets=offsets.shape[:-1])
@@ -135,12 +146,14 @@ def sample_boxes(
       [0, 1] in part or as a whole.
 
     Raises:
-      ValueError: if sigma or an edge is not positive, or an edge does not broadcast to `shape`.
+      ValueError: if sigma or an edge is not positive, the shape no tuple, the size not two edges, or an edge does not
+        broadcast to `shape`.
 
     >>> sample_boxes(jax.random.key(0), (128,), size=(375, 500)).shape
     (128, 4)
     """
     check_scalar("sigma", sigma, above=0)
+    shape, size = _checked_shape(shape), _pair(size)
     for name, edge in zip(("height", "width"), size, strict=True):
         check_scalar(name, edge, above=0)
     edges = jnp.stack([jnp.broadcast_to(as_float(edge), shape) for edge in size], -1)
@@ -216,9 +229,23 @@ def _shift(images: jax.Array, offset: jax.Array, axis: int) -> tuple[jax.Array, 
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    if len(size) != 2:
-        raise ValueError(f"size = {tuple(size)} must be (H, W), two numbers of pixels.")
-    return check_count("height", size[0], at_least=1), check_count("width", size[1], at_least=1)
+    height, width = _pair(size)
+    return check_count("height", height, at_least=1), check_count("width", width, at_least=1)
+
+
+def _pair(size: Any) -> tuple[Any, Any]:
+    try:
+        height, width = size
+    except (TypeError, ValueError):
+        raise ValueError(f"size = {size} must be (H, W), two numbers of pixels.") from None
+    return height, width
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    try:
+        return tuple(shape)
+    except TypeError:
+        raise ValueError(f"shape = {shape} must be a tuple, for example ({shape},).") from None
 
 
 def _checked_offsets(offsets: ArrayLike) -> jax.Array:

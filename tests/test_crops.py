@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from softaug_jax.crops import box_iou, crop, crop_visibility, sample_offsets
+from softaug_jax.crops import box_iou, crop, crop_visibility, sample_boxes, sample_offsets
 
 SIZES = [(32, 32), (20, 48), (48, 20), (1, 1)]
 
@@ -119,6 +119,13 @@ def test_crop_keeps_the_type_and_fills_by_channel(dtype, rng):
     np.testing.assert_array_equal(out, np.stack(expected))
 
 
+@pytest.mark.parametrize("fill", [0.4, 300, -5, np.array([0.0, 0.0, 0.5]), float("nan")])
+def test_a_fill_that_the_type_does_not_hold_is_refused_not_changed(fill):
+    with pytest.raises(ValueError, match=r"^fill = .* does not exist in uint8\."):
+        crop(IMAGES.astype("uint8"), np.array([1, 0]), fill)
+    crop(IMAGES.astype("float16"), np.array([1, 0]), fill)
+
+
 def test_crop_broadcasts_leading_axes(rng):
     images, offsets = rng.normal(size=(3, 4, 4, 1)), rng.integers(-3, 4, size=(3, 2))
     np.testing.assert_array_equal(crop(images[0], offsets)[1], crop(images[0], offsets[1]))
@@ -170,8 +177,7 @@ def test_iou_broadcasts_and_transforms(rng):
     table = jax.jit(box_iou)(a[:, None], b[None, None])
     np.testing.assert_allclose(table[:, 0], jax.vmap(box_iou, (0, None))(a, b), rtol=1e-6)
     np.testing.assert_allclose(table[:, 0], [box_iou(box, b) for box in a], rtol=1e-6)
-    with jax.numpy_rank_promotion("allow"):
-        np.testing.assert_allclose(box_iou(a, b), table[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(box_iou(a, b), table[:, 0], rtol=1e-6)
 
 
 def test_iou_has_finite_gradients_where_both_boxes_are_empty():
@@ -187,6 +193,19 @@ IMAGES = np.zeros((2, 4, 4, 3))
     [
         (lambda key: sample_offsets(key, (2,), size=(4, 4), sigma=0), "sigma = 0 must be greater than 0."),
         (lambda key: sample_offsets(key, (2,), size=(4,)), "size = (4,) must be (H, W)"),
+        (lambda key: sample_offsets(key, (2,), size=4), "size = 4 must be (H, W)"),
+        (lambda key: sample_offsets(key, 2, size=(4, 4)), "shape = 2 must be a tuple, for example (2,)."),
+        (lambda key: sample_boxes(key, 2, size=(4, 4)), "shape = 2 must be a tuple, for example (2,)."),
+        (lambda key: sample_boxes(key, (2,), size=32), "size = 32 must be (H, W)"),
+        (lambda key: sample_boxes(key, (2,), size=(4, 4, 3)), "size = (4, 4, 3) must be (H, W)"),
+        (
+            lambda key: crop_visibility(np.zeros(2, int), (50_000, 50_000)),
+            "height * width = 2500000000 must be at most",
+        ),
+        (
+            lambda key: crop(IMAGES.astype("uint8"), np.zeros(2, int), 300),
+            "fill = 300 does not exist in uint8.",
+        ),
         (lambda key: sample_offsets(key, (2,), size=(0, 4)), "height = 0 must be at least 1."),
         (lambda key: sample_offsets(key, (2,), size=(4, 4), rounding="up"), "Choose from truncate, nearest."),
         (lambda key: crop_visibility(np.zeros(2, int), (4, 4.5)), "width = 4.5 must be a whole number"),

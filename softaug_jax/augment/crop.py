@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from softaug_jax import crops
 from softaug_jax.augment.transform import fully_visible, image_size
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import check_count
 
 
 class SoftCrop(NamedTuple):
@@ -35,8 +35,8 @@ class HardCrop(NamedTuple):
     fill: tuple[float, ...] = (0.0,)
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Offsets (ty, tx), int32 [B, 2], uniform in [-pad_px, pad_px]; ValueError if pad_px is negative."""
-        check_scalar("pad_px", self.pad_px, at_least=0)
+        """Offsets (ty, tx), int32 [B, 2], uniform in [-pad_px, pad_px]; ValueError if pad_px is no whole number."""
+        check_count("pad_px", self.pad_px, at_least=0)
         return jax.random.randint(key, (batch, 2), -self.pad_px, self.pad_px + 1)
 
     def apply(self, images: jax.Array, draws: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -45,4 +45,4 @@ class HardCrop(NamedTuple):
 
 def shift(images: jax.Array, offsets: jax.Array, fill: tuple[float, ...]) -> jax.Array:
     """`crops.crop` with the fill as a tuple of one value, or of one a channel."""
-    return crops.crop(images, offsets, fill[0] if len(fill) == 1 else jnp.asarray(fill))
+    return crops.crop(images, offsets, fill[0] if len(fill) == 1 else np.asarray(fill))

@@ -29,6 +29,17 @@ def test_fill_is_one_value_or_one_a_channel(crop):
         crop(fill=(0.1, 0.2)).apply(images, draws)
 
 
+@pytest.mark.parametrize("fill", [(0.4,), (0.0, 0.0, 0.4)])
+def test_bytes_are_not_filled_with_fractions(fill):
+    with pytest.raises(ValueError, match="fill = "):
+        HardCrop(fill=fill).apply(jnp.zeros((1, 3, 3, 3), jnp.uint8), jnp.array([[1, 0]]))
+
+
+def test_whole_pixels_are_asked_for():
+    with pytest.raises(ValueError, match="pad_px = 4.5 must be a whole number, at least 0"):
+        HardCrop(pad_px=4.5).sample(jax.random.key(0), 2, (8, 8))
+
+
 def test_soft_crop_draws_what_it_is_told():
     draws = SoftCrop(sigma=0.2, rounding="nearest").sample(jax.random.key(0), 64, (16, 24))
     expected = crops.sample_offsets(jax.random.key(0), (64,), size=(16, 24), sigma=0.2, rounding="nearest")
