@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def sort(entries: Sequence[Entry], runs: Sequence[Run], extra: Sequence[str]) ->
                 every.setdefault(entry[:4], entry)
     asked = {(*entry[:2], images_per_class(entry)) for entry in entries}
     return place(list(every.values()), [run for run in runs if _images_and_network(run) in asked])
+
+
+def other_amounts(entries: Sequence[Entry], runs: Iterable[Run]) -> list[str]:
+    """What there is of the entries' images and networks, but trained on another number of images, a sentence each."""
+    asked = {(*entry[:2], images_per_class(entry)) for entry in entries}
+    of = Counter(_images_and_network(run) for run in runs)
+    words = lambda number: f"{number} images of each class" if number else "all images"
+    return [
+        f"Of {model} on {dataset} {count} are trained on {words(number)}: -- --config.data.images_per_class={number} "
+        "shows them."
+        for (dataset, model, number), count in sorted(of.items())
+        if (dataset, model, number) not in asked and (dataset, model) in {key[:2] for key in asked}
+    ]
 
 
 def images_per_class(entry: Entry) -> int:

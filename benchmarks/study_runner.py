@@ -18,6 +18,7 @@ from benchmarks.study_lists import Entry
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
 from softaug_jax.report.placing import Placed
+from softaug_jax.report.runs import Run
 from softaug_jax.run_files import read_json
 from softaug_jax.sweep import Job, outcome, spoken
 
@@ -33,10 +34,13 @@ class Plan(NamedTuple):
     entries: list[Entry]
     jobs: list[tuple[int, Job]]  # with their seeds, in the order in which they are run
 
+    def records(self) -> list[Run]:
+        """The records there are, of whatever row."""
+        return study_records.read([self.args.out / "records", *self.args.records])
+
     def placed(self) -> Placed:
-        """The records there are."""
-        folders = [self.args.out / "records", *self.args.records]
-        return study_records.sort(self.entries, study_records.read(folders), self.extra)
+        """The records, in their rows."""
+        return study_records.sort(self.entries, self.records(), self.extra)
 
     def missing(self, placed: Placed) -> list[Job]:
         """The jobs without a record."""

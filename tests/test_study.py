@@ -235,7 +235,10 @@ def test_few_images_of_each_class_are_a_table_of_their_own(child, capsys):
     printed = capsys.readouterr()
     rows = {row["method"]: row for row in csv.DictReader(io.StringIO(printed.out))}
     assert (rows["Baseline"]["n"], rows["Baseline"]["top1_error"], rows["SA"]["n"]) == ("1", "0.3", "0")
-    assert printed.err == ""
+    left_out = "Of resnet8 on digits 1 are trained on {}: -- --config.data.images_per_class={} shows them. Left out.\n"
+    assert printed.err == left_out.format("all images", 0)
+    assert study.main([*TWO, "--table", "--seeds=1", *folders]) == 0
+    assert left_out.format("20 images of each class", 20) in capsys.readouterr().err
     assert study.main(["--table", *folders, *few]) == 0  # cifar10, of which nothing is recorded
     printed = capsys.readouterr().out
     assert "main, cifar10 (20 training images of each class), 500 epochs" in printed
