@@ -60,7 +60,8 @@ def seconds_of(job: Job, runs: Iterable[Run], epochs: int, device: tuple[str, in
     took = [
         max(run.summary["wall_seconds"], run.summary.get("study", {}).get("process_seconds", 0.0))
         for run in runs
-        if (run.summary["model"], run.summary["epochs"]) == (job.cell.model, epochs)
+        if "wall_seconds" in run.summary  # a published record has none where the machine was shared
+        and (run.summary["model"], run.summary["epochs"]) == (job.cell.model, epochs)
         and (run.summary["device"], run.summary["num_devices"]) == device
     ]
     done = max((row["epoch"] for row in read_history(job.workdir / "metrics.jsonl")), default=0.0) / epochs

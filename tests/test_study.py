@@ -128,6 +128,15 @@ def test_a_run_that_would_not_end_in_the_time_left_is_not_started(child, capsys)
     assert study.main(argv) == 0 and names(child) == []
 
 
+def test_a_published_record_that_has_no_times_is_no_measure_of_them(child, capsys):
+    (entry,) = study_lists.entries("main", "digits", "resnet8", ["baseline"])
+    write_record(Path("brought"), entry)
+    (path,) = Path("brought").iterdir()
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "wall_seconds"}))
+    assert study.main([*TWO, "--seeds=1", "--hours=1", "--out=out", "--records=brought"]) == 0
+    assert "[2/2] digits/resnet8/sa/seed0, time not known yet" in capsys.readouterr().out
+
+
 def test_what_is_stopped_when_the_time_is_up_goes_on_with_what_is_left(child, capsys):
     argv = [*TWO, "--seeds=1", "--out=out"]
     assert study.main([*argv, "--hours=0.25"]) == 0
