@@ -13,22 +13,21 @@ import numpy as np
 
 from softaug_jax.augment.magnitudes import OPERATIONS, Space, by_operation, signed
 
-_BRIGHTNESS, _COLOR, _CONTRAST, _SHARPNESS = (
-    OPERATIONS.index(name) for name in ("Brightness", "Color", "Contrast", "Sharpness")
-)
+_NAMES = ("Brightness", "Color", "Contrast", "Sharpness")
+_, _COLOR, _CONTRAST, _SHARPNESS = (OPERATIONS.index(name) for name in _NAMES)
 
 
 def factors(space: Space) -> np.ndarray:
     """The share of the image in the blend, 1 + magnitude: float32 [14, num_bins, 2 (sign)], 1 for the others."""
-    names = ("Brightness", "Color", "Contrast", "Sharpness")
-    return by_operation(space, np.float32(1), {name: (1.0 + signed(space[name])).astype(np.float32) for name in names})
+    return by_operation(space, np.float32(1), {name: (1.0 + signed(space[name])).astype(np.float32) for name in _NAMES})
 
 
 def enhance(planes: Sequence[jax.Array], operation: jax.Array, factor: jax.Array) -> list[jax.Array]:
     """Blends images with what their operation [B] says; a factor [B] of 1 changes nothing.
 
     Args:
-      planes: the channels, int32 [B, H, W] each.
+      planes: the channels, int32 [B, H, W] each, of at most 8.4 million pixels (2899 x 2899): the sum of the grey
+        levels of more may not fit into int32.
       operation: index into OPERATIONS, int [B].
       factor: the image's share in the blend, float32 [B].
     """
@@ -53,7 +52,7 @@ def _flat(planes: Sequence[jax.Array], operation: jax.Array) -> jax.Array:
     grey = _grey(planes)
     pixels = grey.shape[1] * grey.shape[2]
     total = jnp.sum(grey, axis=(1, 2), keepdims=True)
-    mean = jax.lax.div(2 * total + pixels, jnp.full_like(total, 2 * pixels))  # rounded half up, all in integers
+    mean = _rounded_quotient(total, pixels)
     operation = _per_image(operation)
     return jnp.where(operation == _COLOR, grey, jnp.where(operation == _CONTRAST, mean, 0))
 
@@ -78,8 +77,13 @@ def _smooth(planes: Sequence[jax.Array]) -> list[jax.Array]:
         red, green, blue = planes
         two = _weighted_sum(red | blue << 16)  # red's sum and blue's in one, as neither is above 13 * 255
         totals = [two & 0xFFFF, _weighted_sum(green), two >> 16]
-    means = [jax.lax.div(2 * total + 13, jnp.full_like(total, 26)) for total in totals]  # a 13th, rounded half up
+    means = [_rounded_quotient(total, 13) for total in totals]
     return [jnp.where(inner, mean, plane) for mean, plane in zip(means, planes, strict=True)]
+
+
+def _rounded_quotient(total: jax.Array, count: int) -> jax.Array:
+    """total / count, rounded half up, all in integers; the half that an odd count's // drops can't decide."""
+    return jax.lax.div(total + count // 2, jnp.full_like(total, count))
 
 
 def _weighted_sum(plane: jax.Array) -> jax.Array:

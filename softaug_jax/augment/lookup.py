@@ -101,7 +101,7 @@ def _stretched(darker: jax.Array, num_pixels: int) -> jax.Array:
     above = 255 * jnp.clip(_LEVEL - lowest, 0, span)
     stretched = ((above.astype(jnp.float32) + 0.5) / jnp.maximum(span, 1).astype(jnp.float32)).astype(jnp.int32)
     bits = jnp.asarray(_short_levels())[lowest[..., 0], highest[..., 0]]
-    short = ((bits[..., None] >> jnp.arange(32).reshape(1, 1, 1, 32)) & 1).reshape(stretched.shape)
+    short = ((bits[..., None] >> jnp.arange(32, dtype=jnp.int32).reshape(1, 1, 1, 32)) & 1).reshape(stretched.shape)
     return jnp.where(span > 0, stretched - short, _LEVEL)
 
 

@@ -37,7 +37,7 @@ class RandAugment(NamedTuple):
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> PolicyDraws:
         """Uniform operations and signs, [B, num_ops]."""
         check_count("num_ops", self.num_ops, at_least=1)
-        if not 0 <= self.magnitude < self.num_bins:
+        if check_count("magnitude", self.magnitude, at_least=0) >= check_bins(self.num_bins):
             raise ValueError(f"magnitude = {self.magnitude} must be a bin, at least 0 and below {self.num_bins}.")
         uniform = jax.random.uniform(key, (2, batch, self.num_ops))
         operation = choice(uniform[0], len(OPERATIONS))
@@ -67,13 +67,16 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
     """Applies the slots in turn to images [B, H, W, C]; returns them and their visibility [B], which is 1.
 
     The arithmetic is on bytes: other types are rounded to whole grey levels, clipped to [0, 255], and returned as their
-    own type. So a policy comes before `Normalize`.
+    own type. So a policy comes before `Normalize`. Images may have 8.4 million pixels (2899 x 2899): beyond,
+    contrast can't add up the grey levels.
 
     Raises:
       ValueError: if the images are not [B, H, W, C] with one channel or three.
     """
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"images have shape {images.shape}; policies take [B, H, W, C] with 1 or 3 channels.")
+    if not len(images):
+        return images, fully_visible(images)
     levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
     pixels = words.pack(jnp.moveaxis(levels, -1, 0))
     for slot in range(draws.operation.shape[1]):

@@ -1,4 +1,6 @@
+import math
 import platform
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
-from softaug_jax.augment import Chain, Member, RandAugment, TrivialAugment
+from softaug_jax.augment import Chain, Member, RandAugment, TrivialAugment, blend
 from softaug_jax.augment.magnitudes import OPERATIONS, randaugment_space, trivialaugment_space
 from softaug_jax.augment.policy import PolicyDraws, apply_policy
 from softaug_jax.train import sharding
@@ -158,12 +160,44 @@ def test_other_types_are_taken_as_grey_levels(dtype, photo_batch):
     np.testing.assert_array_equal(ours, apply(photo_batch, draws)[0].astype(dtype))
 
 
+@pytest.mark.parametrize("policy", [RandAugment(), TrivialAugment()])
+def test_an_empty_batch_stays_empty(policy):
+    images, visibility = policy.apply(jnp.zeros((0, 8, 8, 3), jnp.uint8), policy.sample(jax.random.key(0), 0, (8, 8)))
+    assert images.shape == (0, 8, 8, 3) and images.dtype == jnp.uint8 and visibility.shape == (0,)
+
+
+def test_double_precision_changes_no_pixel(photo_batch):
+    draws = draws_of([(name, 20, 0) for name in OPERATIONS] + [("Rotate", 20, 1), ("Contrast", 20, 1)])
+    policy = TrivialAugment()
+    expected, _ = jax.jit(policy.apply)(photo_batch, draws)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(jax.jit(policy.apply)(photo_batch, draws)[0], expected)
+
+
+def test_the_mean_grey_of_a_large_image_is_right():
+    planes = [jnp.full((1, 2100, 2100), 255)]
+    contrast = jnp.array([OPERATIONS.index("Contrast")])
+    (blended,) = blend.enhance([plane.at[0, 0, 0].set(0) for plane in planes], contrast, jnp.zeros(1))
+    assert blended.min() == 255
+
+
+def test_means_round_half_up_as_in_exact_arithmetic():
+    for count in (13, 2, 24, 25):
+        totals = np.arange(255 * count + 1, dtype=np.int32)
+        exact = [math.floor(Fraction(int(total), count) + Fraction(1, 2)) for total in totals]
+        np.testing.assert_array_equal(blend._rounded_quotient(jnp.asarray(totals), count), exact)
+
+
 def test_mistakes_are_named():
     draws = RandAugment().sample(jax.random.key(0), 2, (8, 8))
     with pytest.raises(ValueError, match=r"shape \(2, 8, 8, 4\).* 1 or 3 channels"):
         RandAugment().apply(jnp.zeros((2, 8, 8, 4), jnp.uint8), draws)
     with pytest.raises(ValueError, match="magnitude = 31 must be a bin, at least 0 and below 31"):
         RandAugment(magnitude=31).sample(jax.random.key(0), 2, (8, 8))
+    with pytest.raises(ValueError, match="magnitude = 9.5 must be a whole number, at least 0"):
+        RandAugment(magnitude=9.5).sample(jax.random.key(0), 2, (8, 8))
+    with pytest.raises(ValueError, match="num_bins = 31.5 must be a whole number, at least 2"):
+        RandAugment(num_bins=31.5).sample(jax.random.key(0), 2, (8, 8))
     with pytest.raises(ValueError, match="num_bins = 1 must be at least 2"):
         TrivialAugment(num_bins=1).sample(jax.random.key(0), 2, (8, 8))
     with pytest.raises(ValueError, match="num_ops = 0 must be at least 1"):
