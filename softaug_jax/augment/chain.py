@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from softaug_jax.augment.mix import Mix
 from softaug_jax.augment.transform import Draws, Transform, fully_visible, image_size
 
 MIX = "mix"  # the name of its draws
+FIELDS = ("image", "label")  # of a batch, beside the draws
 
 
 class Member(NamedTuple):
@@ -54,7 +56,11 @@ class Chain(NamedTuple):
         """Draws for every member and the mix, except those in `given`, which are taken from there.
 
         A member's key depends on its name alone, so adding another member leaves its draws as they were.
+
+        Raises:
+          ValueError: if two members have one name, or one has the mix's or that of a field of the batch.
         """
+        self.check()
         given = given or {}
         samplers = {m.name: m.transform.sample for m in self.members}
         if self.mix is not None:
@@ -76,6 +82,16 @@ class Chain(NamedTuple):
                 images, left = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
             visibility = visibility * left
         return images, visibility
+
+    def check(self) -> None:
+        """Raises ValueError unless each member's draws have a name of their own."""
+        names = [MIX, *FIELDS, *(member.name for member in self.members)]
+        clashing = [name for name, count in Counter(names).items() if count > 1]
+        if clashing:
+            raise ValueError(
+                f"The draws of the chain's members travel by name, and {', '.join(map(repr, clashing))} would be taken "
+                f"twice. Give each member a name of its own, none of {', '.join(map(repr, (MIX, *FIELDS)))}."
+            )
 
 
 def switched(draws: Draws, until_step: int | None, step: jax.typing.ArrayLike) -> Draws:

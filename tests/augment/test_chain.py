@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softaug_jax.augment import Chain, Flip, HardCrop, Member, Normalize, SoftCrop
+from softaug_jax.augment import Chain, CutMix, Flip, HardCrop, Member, Normalize, SoftCrop
 
 
 class Dim(NamedTuple):
@@ -57,6 +57,13 @@ def test_draws_that_come_with_the_batch_are_taken_as_they_are():
     assert set(given) == {"flip", "soft_crop", "dim"}
     np.testing.assert_array_equal(given["soft_crop"], mine)
     np.testing.assert_array_equal(given["dim"], own["dim"])
+
+
+@pytest.mark.parametrize("names", [("flip", "flip"), ("mix",), ("image",), ("label", "flip")])
+def test_names_that_draws_would_share_are_refused(names):
+    chain = Chain(tuple(Member(name, Flip()) for name in names), CutMix())
+    with pytest.raises(ValueError, match=f"'{names[0]}' would be taken twice. Give each member a name of its own"):
+        chain.augment({"image": jnp.zeros((2, 3, 3, 1)), "label": jnp.zeros(2, int)}, jax.random.key(0))
 
 
 @pytest.mark.parametrize("step", [0, 9, 10, 11])
