@@ -25,3 +25,18 @@ def test_the_mean_colour_becomes_zero():
 
 def test_draws_nothing():
     assert Normalize(MEAN, STD).sample(jax.random.key(0), 4, (5, 6)) is None
+
+
+@pytest.mark.parametrize(("mean", "std", "channels"), [(MEAN, STD, 1), (MEAN[:2], STD[:2], 3), (MEAN, STD[:1], 3)])
+def test_means_that_do_not_fit_the_channels_are_refused(mean, std, channels):
+    with pytest.raises(
+        ValueError, match=rf"lengths \({len(mean)}, {len(std)}\); images of {channels} channels take 1 or"
+    ):
+        Normalize(mean, std).apply(jnp.zeros((2, 4, 4, channels), jnp.uint8))
+
+
+def test_one_mean_is_for_all_channels():
+    images = jnp.arange(6.0).reshape(1, 1, 2, 3)
+    np.testing.assert_array_equal(
+        Normalize((0.5,), (0.2,)).apply(images)[0], Normalize((0.5,) * 3, (0.2,) * 3).apply(images)[0]
+    )
