@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import boxes
 from softaug_jax.augment.transform import fully_visible, image_size
-from softaug_jax.checks import check_scalar
+from softaug_jax.checks import as_type, check_count, check_scalar
 
 
 class Cutout(NamedTuple):
@@ -22,8 +22,8 @@ class Cutout(NamedTuple):
     fill: float = 0.0  # after normalisation, the mean colour
 
     def sample(self, key: jax.Array, batch: int, size: tuple[int, int]) -> jax.Array:
-        """Boxes (y0, x0, y1, x1), int32 [B, 4]; ValueError if the length is negative."""
-        check_scalar("length_px", self.length_px, at_least=0)
+        """Boxes (y0, x0, y1, x1), int32 [B, 4]; ValueError if the length is no whole number."""
+        check_count("length_px", self.length_px, at_least=0)
         centers = jax.random.randint(key, (batch, 2), 0, jnp.array(size)[None])
         return boxes.around(centers, jnp.full((1, 2), self.length_px), size)
 
@@ -38,7 +38,9 @@ class RandomErasing(NamedTuple):
     a crop came before, the two visibilities multiply, as if erased and uncovered pixels were independent.
 
     The aspect ratio is drawn among those that fit the image, where the authors draw area and ratio again; and the
-    rectangle is of one colour, where they offer random pixels too.
+    rectangle is of one colour, where they offer random pixels too. In an image longer than max_aspect / area[1] times
+    its shorter edge (8.3 by default) none may fit: the rectangle then spans that edge, may be longer than max_aspect
+    times it, and in a wide image may cover less than was drawn.
     """
 
     probability: float = 0.5
@@ -77,4 +79,4 @@ class RandomErasing(NamedTuple):
 
 def cover(images: jax.Array, covered: jax.Array, fill: float) -> jax.Array:
     """Images [B, H, W, C] with the boxes `covered` [B, 4] filled."""
-    return jnp.where(boxes.mask(covered, image_size(images)), jnp.asarray(fill, images.dtype), images)
+    return jnp.where(boxes.mask(covered, image_size(images)), as_type("fill", fill, images.dtype), images)

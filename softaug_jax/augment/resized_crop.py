@@ -30,7 +30,7 @@ class ResizedCrop(NamedTuple):
         Of ten tries the first whose sides fit the image counts, at a uniform place; if none does, the fall-back.
 
         Raises:
-          ValueError: if scale or ratio is not a range of positive numbers, or scale goes beyond 1.
+          ValueError: if scale or ratio is not a range of positive, finite numbers, or scale goes beyond 1.
         """
         self.check()
         uniform = jax.random.uniform(key, (batch, 2 * TRIES + 2))
@@ -74,8 +74,9 @@ class ResizedCrop(NamedTuple):
         return y0, x0, y0 + box_height, x0 + box_width
 
     def check(self) -> None:
-        """Raises ValueError unless scale and ratio are ranges of positive numbers, and scale stays within 1."""
+        """Raises ValueError unless scale and ratio are ranges of positive, finite numbers, scale's within 1."""
         for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            check_scalar(f"{name}[1]", high)
             check_scalar(f"{name}[0]", low, above=0, at_most=high)
         check_scalar("scale[1]", self.scale[1], at_most=1)
 

@@ -68,3 +68,10 @@ def test_zero_draws_change_nothing_and_jit_equals_eager(rng):
         np.testing.assert_array_equal(visibility, 1.0)
         boxes = transform.sample(jax.random.key(0), 4, SIZE)
         np.testing.assert_array_equal(jax.jit(transform.apply)(images, boxes)[0], transform.apply(images, boxes)[0])
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="length_px = 4.5 must be a whole number, at least 0"):
+        Cutout(4.5).sample(jax.random.key(0), 2, SIZE)
+    with pytest.raises(ValueError, match=r"fill = 0.4 does not exist in uint8\."):
+        Cutout(4, fill=0.4).apply(jnp.zeros((2, *SIZE, 1), jnp.uint8), jnp.zeros((2, 4), jnp.int32))

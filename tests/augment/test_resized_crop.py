@@ -149,6 +149,7 @@ def test_the_fall_back_is_the_central_box(size, ratio, expected):
         (ResizedCrop(scale=(0.0, 1.0)), r"scale\[0\] = 0.0 must be greater than 0"),
         (ResizedCrop(scale=(0.5, 0.2)), r"scale\[0\] = 0.5 must be at most 0.2"),
         (ResizedCrop(scale=(0.2, 1.5)), r"scale\[1\] = 1.5 must be at most 1"),
+        (ResizedCrop(ratio=(0.75, float("inf"))), r"ratio\[1\] = inf must be finite"),
         (ResizedCrop(ratio=(2.0, 1.0)), r"ratio\[0\] = 2.0 must be at most 1.0"),
     ],
 )
