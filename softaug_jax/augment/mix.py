@@ -87,12 +87,12 @@ def mix_targets(targets: jax.Array, weights: jax.Array, share: jax.Array) -> tup
       share: of each mixed image that is its own, [B].
 
     Returns:
-      Targets [B, N], each summing to 1, and weights [B].
+      Targets [B, N], each summing to 1 (to 0 where neither image of a pair counts anything), and weights [B].
 
-    >>> targets, weights = mix_targets(jnp.eye(2), jnp.array([1.0, 0.5]), jnp.array([0.5, 1.0]))
+    >>> targets, weights = mix_targets(jnp.eye(2), jnp.array([0.75, 0.25]), jnp.array([0.5, 1.0]))
     >>> print(weights, targets)
-    [0.75 0.5 ] [[0.6666667 0.3333333]
-     [0.        1.       ]]
+    [0.5  0.25] [[0.75 0.25]
+     [0.   1.  ]]
     """
     own, other = share * weights, (1.0 - share) * partner(weights)
     mixed = own + other

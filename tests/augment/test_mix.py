@@ -56,6 +56,7 @@ def test_targets_of_pairs_that_count_nothing_stay_finite():
     targets, weights = mix_targets(jnp.eye(2), jnp.zeros(2), jnp.array([0.3, 0.7]))
     assert np.isfinite(targets).all()
     np.testing.assert_array_equal(weights, 0.0)
+    np.testing.assert_array_equal(targets, 0.0)
 
 
 def test_mixing_moves_no_image_between_devices():
