@@ -34,8 +34,9 @@ def halves(is_right: np.ndarray, seed: int) -> np.ndarray:
 def cross_fit(predictions: Predictions, seed: int = 0) -> CrossFitted:
     """Scales each half of the examples by the temperature that is best on the other half (Guo et al., section 4.2).
 
-    Where that is none, since all of the other half are right (T = 0) or they are worse than chance (no finite T), the
-    half stays as it is: a bound in place of T would make certainty of every prediction, the wrong ones too.
+    Where that is none, since all of the other half are right (T = 0), they are worse than chance (no finite T) or one
+    of them is NaN, the half stays as it is: a bound in place of T would make certainty of every prediction, the wrong
+    ones too.
 
     Args:
       predictions: of n examples.
@@ -49,7 +50,7 @@ def cross_fit(predictions: Predictions, seed: int = 0) -> CrossFitted:
     temperatures, unfitted = [], 0
     for fitted_on in (is_first, ~is_first):
         best = float(_fit(predictions.log_probabilities, predictions.labels, mask=fitted_on))
-        if np.isclose(best, TEMPERATURES, rtol=1e-3).any():
+        if np.isnan(best) or np.isclose(best, TEMPERATURES, rtol=1e-3).any():
             best, unfitted = 1.0, unfitted + 1
         scaled[~fitted_on] = log_softmax(predictions.log_probabilities[~fitted_on] / np.float32(best), axis=-1)
         temperatures.append(best)

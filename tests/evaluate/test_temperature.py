@@ -63,3 +63,11 @@ def test_one_example_has_nothing_to_fit_on():
     found = cross_fit(Predictions(np.log(np.array([[0.9, 0.1]], np.float32)), np.array([0])))
     assert found.temperatures[0] == 1.0  # fitted on no example, and used on this one
     np.testing.assert_allclose(found.predictions.probabilities, [[0.9, 0.1]], rtol=1e-6)
+
+
+def test_a_prediction_of_nan_spoils_no_other(rng):
+    log_probabilities, labels = log_softmax(rng.normal(size=(40, 3)), 1).astype(np.float32), rng.integers(0, 3, 40)
+    log_probabilities[7] = np.nan
+    found = cross_fit(Predictions(log_probabilities, labels))
+    assert found.unfitted == 1
+    assert np.isnan(found.predictions.log_probabilities).all(1).sum() == 1
