@@ -12,9 +12,9 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
     """Reads "key=value,key=value" over `defaults`, each value in the type of its default.
 
     Raises:
-      ValueError: if a key is unknown or a value is of another type.
+      ValueError: if a key is unknown, a value is of another type, or both `mode` and `smoothing` say how to soften.
     """
-    values = dict(defaults)
+    values, typed = dict(defaults), set()
     for item in filter(None, (arg or "").split(",")):
         key, separator, text = item.partition("=")
         known = ", ".join(f"{name}={value}" for name, value in defaults.items())
@@ -25,6 +25,12 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
         except (KeyError, ValueError):
             kind = type(defaults[key]).__name__
             raise ValueError(f"config argument {item!r}: {text!r} is not of type {kind}.") from None
+        typed.add(key)
+    if "mode" in typed and values["mode"] != "none" and values.get("smoothing"):  # by default the mode gives way
+        raise ValueError(
+            f"config arguments 'mode={values['mode']}' and 'smoothing={values['smoothing']:g}' exclude each other: "
+            "softening is by visibility, or constant. Leave one out."
+        )
     return SimpleNamespace(**values)
 
 
@@ -197,22 +203,13 @@ def hard_crop_targets(config: ConfigDict, arg: SimpleNamespace) -> None:
 
 
 def soft_crop(config: ConfigDict, arg: SimpleNamespace) -> None:
-    """Replaces the hard crop by the paper's soft crop: sigma 0.3, k 2, p_min chance; arg.smoothing is the control.
-
-    Raises:
-      ValueError: if both arg.mode and arg.smoothing say how to soften.
-    """
+    """Replaces the hard crop by the paper's soft crop: sigma 0.3, k 2, p_min chance; arg.smoothing is the control."""
     config.augment.crop = "soft"
     config.augment.fill = "mean"
     # The authors' code trains its last 20 of 500 epochs uncropped; the paper does not say so.
     config.augment.uncropped_final_epochs = config.get_ref("epochs") // 25
     config.soften.mode = arg.mode
     if arg.smoothing:
-        if arg.mode in ("target", "weight"):
-            raise ValueError(
-                f"config arguments 'mode={arg.mode}' and 'smoothing={arg.smoothing:g}' exclude each other: softening "
-                "is by visibility, or constant. Leave one out."
-            )
         smooth_constantly(config, arg.smoothing)
 
 

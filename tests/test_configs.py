@@ -166,6 +166,7 @@ def test_a_method_that_hides_something_softens_where_the_crop_is_hard(dataset, m
     [
         ("cifar10_sa", "mode=weight,smoothing=0.1", "'mode=weight' and 'smoothing=0.1' exclude each other"),
         ("imagenet_sa", "mode=target,smoothing=0.1", "'mode=target' and 'smoothing=0.1' exclude each other"),
+        ("digits_sa", "mode=target_and_weight,smoothing=0.1", "'mode=target_and_weight' and 'smoothing=0.1' exclude"),
         ("digits_baseline", "smoothing=1.2", "'smoothing=1.2' must be between 0 and 1"),
         ("cifar10_sa", "smoothing=-0.1", "'smoothing=-0.1' must be between 0 and 1"),
         ("simsiam", "k=2", "'k=2' is of the pairs' weights: it needs hypothesis=sa1 or sa2"),
