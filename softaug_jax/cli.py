@@ -8,6 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -15,6 +16,7 @@ from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
 from softaug_jax.checks import UsageError
+from softaug_jax.data.info import INFO
 from softaug_jax.start_up import leave_now
 
 EXAMPLE = "Name a file, for example --config=configs/digits_sa.py."
@@ -64,7 +66,8 @@ def config_of(options: Sequence[str]) -> ConfigDict:
     """The config that main.py has when it is given these options: --config and fields of it.
 
     Raises:
-      UsageError: if --config is missing, an option is not understood, or a field is unknown or of another type.
+      UsageError: if --config is missing, an option is not understood, a field is unknown or of another type, or it is
+        one that the config has made others of.
     """
     values, argv = flags.FlagValues(), ["main.py", *options]
     config_flags.DEFINE_config_file("config", None, flag_values=values, lock_config=True, sys_argv=argv)
@@ -97,6 +100,45 @@ def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:
         raise UsageError(str(_origin(error) if wrapped else error)) from None
     if len(rest) > 1:
         raise UsageError(f"{rest[1]!r} is not understood: options begin with --, as in --config=configs/digits_sa.py.")
+    if values["config"].value is not None and "runs" not in values["config"].value:
+        _check_recipe(values)
+
+
+def _check_recipe(values: flags.FlagValues) -> None:
+    """Raises UsageError for an option that would leave as it was what its config has made of the field.
+
+    The batch, the flip, Cutout's length and the config's name follow the data set; the projector and the learning rate
+    the method for pairs. Of a config file of one's own nothing is known here.
+    """
+    file = Path(config_flags.get_config_filename(values["config"]).partition(":")[0])
+    for field in ("dataset", "pairs.method"):
+        name = f"config.{field}"
+        if name not in values or values[name].value == values[name].default:  # which the config has
+            continue
+        recipe = _recipe_with(file, field, str(values[name].value))
+        if recipe is not None:
+            raise UsageError(
+                f"--{name}={values[name].value} would leave the rest of {file}, which is made for "
+                f"{values[name].default}, as it is. Use --config={recipe}."
+            )
+
+
+def _recipe_with(file: Path, field: str, value: str) -> str | None:
+    """The shipped config, with its argument, that is made as `file` is but for the field's value; None: no such one."""
+    kind = file.stem.rpartition("_")[2]
+    if field == "pairs.method":
+        name, argument = value, ""
+    elif value not in INFO:
+        return None
+    elif file.stem in ("simsiam", "barlow_twins"):
+        name, argument = file.stem, f":dataset={value}"
+    elif kind in ("baseline", "sa"):
+        family = "imagenet" if INFO[value].encoded else value
+        name, argument = f"{family}_{kind}", "" if family == value else f":dataset={value}"
+    else:
+        return None
+    recipe = file.with_name(f"{name}.py")
+    return f"{recipe}{argument}" if recipe.is_file() else None
 
 
 def _unknown_field(error: AttributeError | KeyError, argv: Sequence[str]) -> str:

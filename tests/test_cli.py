@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from ml_collections.config_flags.config_path import get_value
 
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of
@@ -29,3 +30,35 @@ DIGITS = "--config=configs/digits_sa.py"
 def test_each_mistake_is_named(options, said):
     with pytest.raises(UsageError, match=re.escape(said)):
         config_of(options)
+
+
+@pytest.mark.parametrize(
+    ("file", "option", "made_for", "recipe"),
+    [
+        ("cifar100_baseline.py:method=cutout", "dataset=cifar10", "cifar100", "cifar10_baseline.py"),
+        ("cifar10_sa.py", "dataset=digits", "cifar10", "digits_sa.py"),
+        ("cifar10_sa.py", "dataset=imagenette", "cifar10", "imagenet_sa.py:dataset=imagenette"),
+        ("imagenet_baseline.py", "dataset=cifar10", "imagenet", "cifar10_baseline.py"),
+        ("simsiam.py", "dataset=digits", "cifar10", "simsiam.py:dataset=digits"),
+        ("simsiam.py", "pairs.method=barlow_twins", "simsiam", "barlow_twins.py"),
+    ],
+)
+def test_an_option_that_would_apply_half_of_a_recipe_is_refused(file, option, made_for, recipe):
+    said = f"--config.{option} would leave the rest of configs/{file.partition(':')[0]}, which is made for {made_for}, "
+    with pytest.raises(UsageError, match=f"{re.escape(said)}as it is. Use --config=configs/{recipe}.$"):
+        config_of([f"--config=configs/{file}", f"--config.{option}"])
+    field, value = option.split("=")
+    made = config_of([f"--config=configs/{recipe}", f"--config.{option}"])  # its own value may be given
+    assert get_value(field, made) == value
+
+
+def test_the_data_set_is_free_where_it_chooses_among_finished_runs_and_in_a_config_of_ones_own(tmp_path):
+    for test in ("occlusion", "calibration"):
+        assert config_of([f"--config=configs/{test}.py", "--config.dataset=digits"]).dataset == "digits"
+    own = tmp_path / "own.py"
+    assert (
+        config_of(["--config=configs/simsiam.py", "--config.dataset=mnist"]).dataset == "mnist"
+    )  # validate refuses it
+    for copied in ("cifar10_sa", "simsiam"):
+        own.write_text(f"from configs.{copied} import get_config\n")
+        assert config_of([f"--config={own}", "--config.dataset=cifar100"]).dataset == "cifar100"
