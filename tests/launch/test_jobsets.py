@@ -1,5 +1,7 @@
 """The JobSets, as far as they can be looked at without a cluster: what the API demands, and what must fit together."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ def test_it_opens_with_what_it_needs_and_the_line_that_uses_it(name):
     head = [line for line in (ROOT / "launch" / name).read_text().splitlines() if line.startswith("#")]
     assert any("Needs:" in line for line in head)
     assert any(name in line and "kubectl apply" in line for line in head)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_that_line_takes_an_image_by_its_whole_name(name):
+    (program,) = re.findall(r"sed '(.+)' launch/", (ROOT / "launch" / name).read_text())
+    values = iter(["us-docker.pkg.dev/project/images/softaug:1", "my-runs", "my-account"])
+    program = re.sub(r"\.\.\.", lambda _: next(values), program)
+    done = subprocess.run(["sed", program, ROOT / "launch" / name], capture_output=True, text=True, check=True)
+    pod = yaml.safe_load(done.stdout)["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "us-docker.pkg.dev/project/images/softaug:1"
+    assert pod["serviceAccountName"] == "my-account" and "--workdir=gs://my-runs/sa" in container["args"]
+    assert "MY_" not in str(pod)
 
 
 def test_what_the_api_demands_is_there(parts):
