@@ -3,8 +3,10 @@
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,44 @@ def test_local_starts_so_many_and_ends_with_the_first_failure(tmp_path):
     assert started == [
         f"main.py --coordinator=localhost:1234 --num_processes=3 --process_id={i} --config=x" for i in range(3)
     ]
+
+
+CHILD = f"""#!{sys.executable}
+import os, pathlib, signal, sys, time
+if sys.argv[1] == "-c":
+    sys.exit(print(1234))
+heard = []
+for number in (signal.SIGINT, signal.SIGTERM)[0 if "--listens" in sys.argv else 1 :]:
+    signal.signal(number, lambda number, frame: heard.append(signal.Signals(number).name))
+pathlib.Path(__file__).with_name(sys.argv[4]).touch()
+end = time.monotonic() + 10
+while not heard and time.monotonic() < end:
+    time.sleep(0.02)
+time.sleep(0.3)  # for a second signal
+os.write(1, " ".join([*heard, ""]).encode())
+"""
+
+
+@pytest.mark.parametrize("option", ["--listens", "--starts"])  # a start ignores SIGINT if its shell made it so
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_local_process_hears_of_a_signal_once(tmp_path, option, number):
+    python = tmp_path / "python"
+    python.write_text(CHILD)
+    python.chmod(0o755)
+    with subprocess.Popen(
+        [ROOT / "launch" / "local.sh", "2", option],
+        env={**os.environ, "PYTHON": str(python)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal, whatever runs the tests
+    ) as process:
+        while len(list(tmp_path.glob("--process_id=*"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, number)  # what a terminal does
+        assert process.communicate()[0] == "SIGTERM SIGTERM "
+    assert process.returncode == 0
 
 
 SRUN = '#!/usr/bin/env bash\nshift\nexec "$@"\n'
