@@ -27,6 +27,14 @@ def run(name: str, *args: str, **environment: str) -> subprocess.CompletedProces
     return subprocess.run([ROOT / "launch" / name, *args], capture_output=True, text=True, env=env, cwd=ROOT)
 
 
+def path_with(folder: Path, **programs: str) -> str:
+    """A PATH on which these programs, each a few lines of shell, come first."""
+    for name, body in programs.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_open_with_what_they_do_and_need(path):
     lines = path.read_text().splitlines()
@@ -204,6 +212,26 @@ def test_a_job_is_requeued_when_it_ended_well_but_unfinished(tmp_path):
     assert run("slurm.sbatch", f"--workdir={tmp_path}", **environment).stdout == ""
     failed = run("slurm.sbatch", f"--workdir={tmp_path}/other", **environment | {"PYTHON": "false"})
     assert (failed.returncode, failed.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "devices"),
+    [
+        ({"SLURM_TASKS_PER_NODE": "1(x2)"}, "0,1,2,3"),
+        ({"SLURM_TASKS_PER_NODE": "64(x2)"}, "0,1,2,3"),  # CPUs: nothing was said of tasks
+        ({"SLURM_NTASKS_PER_NODE": "1", "SLURM_NTASKS": "2", "SLURM_TASKS_PER_NODE": "1(x2)"}, "0,1,2,3"),
+        ({"SLURM_NTASKS_PER_NODE": "1", "SLURM_TASKS_PER_NODE": "1(x2)"}, "0,1,2,3"),
+        ({"SLURM_NTASKS": "2", "SLURM_TASKS_PER_NODE": "1(x2)"}, "0,1,2,3"),
+        ({"SLURM_NTASKS_PER_NODE": "4", "SLURM_NTASKS": "8", "SLURM_TASKS_PER_NODE": "4(x2)"}, "unset"),
+        ({"SLURM_NTASKS_PER_NODE": "4", "SLURM_TASKS_PER_NODE": "4(x2)"}, "unset"),
+        ({"SLURM_NTASKS": "8", "SLURM_TASKS_PER_NODE": "4(x2)"}, "unset"),
+    ],
+)
+def test_one_task_a_node_takes_all_gpus_of_the_node(tmp_path, variables, devices):
+    (tmp_path / "summary.json").write_text("{}")
+    environment = variables | {"SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "4", "PYTHON": "true"}
+    path = path_with(tmp_path, srun="echo ${JAX_LOCAL_DEVICE_IDS:-unset}")
+    assert run("slurm.sbatch", f"--workdir={tmp_path}", **environment, PATH=path).stdout == f"{devices}\n"
 
 
 def test_a_task_of_the_array_trains_the_run_of_its_number(tmp_path):
