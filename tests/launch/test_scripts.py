@@ -1,6 +1,7 @@
 """The scripts that start runs elsewhere: what they would run, what they refuse, and that a linter finds nothing."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -80,6 +81,92 @@ def test_options_reach_the_host_as_they_were_given():
     done = run("tpu_pod.sh", "run", *SLICE, "--dry_run", *TRAIN)
     (command,) = [word for word in shlex.split(done.stdout) if word.startswith("--command=")]
     assert shlex.split(command)[-3:] == TRAIN[1:]  # what the host's shell makes of it
+
+
+@pytest.mark.parametrize("word", ["it's", "''", "a\nb", '$x `y` "z" \\ & *', ""])
+def test_a_word_reaches_the_host_whatever_is_in_it(word):
+    done = run("tpu_pod.sh", "run", *SLICE, "--dry_run", *TRAIN, word)
+    (command,) = [each for each in shlex.split(done.stdout) if each.startswith("--command=")]
+    assert shlex.split(command)[-1] == word
+
+
+@pytest.mark.parametrize("name", ["tpu_pod.sh", "local.sh"])
+def test_what_runs_on_the_users_machine_knows_no_bash_after_3_2(name):  # macOS has no later one
+    text = (ROOT / "launch" / name).read_text()
+    later = r"@[QEPAa]\}|\[\*\]\}|\^\^?\}|,,?\}|mapfile|readarray|declare -[gnA]|local -n|\|&|&>>|wait -n|\[-1\]"
+    assert not re.search(later, text)
+
+
+GCLOUD = """
+case "$*" in
+*describe*) step=describe ;; *"resources create"*) step=create ;; *"resources delete"*) step=delete ;;
+*" scp "*) step=copy ;; *tpu_host.sh*) step=install ;; *main.py*) step=run ;; "storage ls"*) step=look ;;
+esac
+echo $step >>{folder}/steps
+n=$(grep -c "^$step$" {folder}/steps)
+missing() {{ echo "ERROR: (gcloud...describe) NOT_FOUND: Resource 'sa' was not found" >&2; exit 1; }}
+away() {{ echo "ERROR: (gcloud...describe) UNAVAILABLE: the service is away" >&2; exit 1; }}
+case $step-$n in {cases} describe-*) echo ACTIVE ;; esac
+"""
+
+
+def tpu_pod(folder: Path, step: str, cases: str, *args: str) -> tuple[subprocess.CompletedProcess, str]:
+    """Runs a step with a gcloud that does what `cases` say of STEP-NUMBER, else well; and says what it was asked."""
+    path = path_with(folder, gcloud=GCLOUD.format(folder=folder, cases=cases), git="", sleep="")
+    done = run("tpu_pod.sh", step, *SLICE, "--type=v4-8", *args, PATH=path)
+    return done, " ".join((folder / "steps").read_text().split())
+
+
+WHOLE = "copy install run look"
+
+
+@pytest.mark.parametrize(
+    ("cases", "steps"),
+    [
+        ("", f"describe describe {WHOLE}"),
+        ("describe-1) missing ;;", f"describe create describe {WHOLE}"),
+        ("describe-1) echo SUSPENDED ;;", f"describe delete create describe {WHOLE}"),
+        ("describe-1) away ;;", f"describe describe describe {WHOLE}"),
+        ("describe-[12]) echo WAITING_FOR_RESOURCES ;;", f"describe describe describe {WHOLE}"),
+        ("describe-1) missing ;; copy-1) exit 255 ;;", f"describe create describe copy describe describe {WHOLE}"),
+        ("install-1) exit 255 ;;", f"describe describe copy install describe describe {WHOLE}"),
+        ("create-1) exit 1 ;; describe-[12]) missing ;;", f"describe create describe create describe {WHOLE}"),
+        (
+            "describe-1) missing ;; describe-[23]) echo SUSPENDED ;;",
+            f"describe create describe describe delete create describe {WHOLE}",
+        ),
+        ("run-1) exit 1 ;;", f"describe describe copy install run describe describe {WHOLE}"),
+        ("look-1) exit 1 ;;", f"describe describe {WHOLE} describe describe {WHOLE}"),
+    ],
+)
+def test_resume_goes_on_whatever_failed(tmp_path, cases, steps):
+    done, asked = tpu_pod(tmp_path, "resume", cases, "--tries=2", *TRAIN)
+    assert (done.returncode, asked) == (0, steps), done.stderr
+
+
+def test_resume_ends_after_its_tries(tmp_path):
+    done, asked = tpu_pod(tmp_path, "resume", "copy-*) exit 255 ;;", "--tries=3", *TRAIN)
+    assert (done.returncode, asked.count("copy"), asked.count("run")) == (2, 3, 0)
+    assert "not finished after try 1 of 3\n" in done.stderr
+    assert "gs://my-runs/sa is not finished after 3 tries. If sa still runs, it costs" in done.stderr
+
+
+def test_create_says_what_it_waits_for(tmp_path):
+    done, _ = tpu_pod(tmp_path, "create", "describe-[123]) echo WAITING_FOR_RESOURCES ;;")
+    assert (done.returncode, done.stderr) == (0, "sa: WAITING_FOR_RESOURCES\nsa: ACTIVE\n")
+
+
+def test_create_gives_up_when_gcloud_fails_again_and_again(tmp_path):
+    done, asked = tpu_pod(tmp_path, "create", "describe-? | describe-1?) away ;;")
+    assert (done.returncode, asked) == (2, "create" + 5 * " describe")
+    assert done.stderr.count("the service is away") == 5
+    assert "error: the state of sa can't be told: gcloud failed 5 times in a row." in done.stderr
+
+
+@pytest.mark.parametrize("workdir", ["gs://my-runs/sa/", "gs://my-runs//sa//"])
+def test_the_summary_is_looked_for_where_python_writes_it(workdir):
+    done = run("tpu_pod.sh", "resume", *SLICE, "--type=v4-8", "--dry_run", "--", f"--workdir={workdir}")
+    assert done.stdout.splitlines()[-1] == "gcloud storage ls gs://my-runs/sa/summary.json"
 
 
 @pytest.mark.parametrize(
