@@ -6,15 +6,8 @@
 #   ["launch/container.sh", "--config=configs/cifar100_sa.py", "--workdir=gs://BUCKET/sa"]
 set -euo pipefail
 
-workdir=
-for option in "$@"; do
-  [[ $option != --workdir=* ]] || workdir=${option#--workdir=}
-done
-if [[ -z $workdir ]]; then
-  echo "error: name a workdir that all containers share, as in --workdir=gs://BUCKET/sa." >&2
-  exit 2
-fi
 cd "$(dirname "$0")/.."
+workdir=$(launch/workdir_of.sh "$@")
 "${PYTHON:-python}" main.py "$@" &
 child=$!
 trap 'kill -TERM "$child"' TERM INT # the first process of a container passes nothing on by itself

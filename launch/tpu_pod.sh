@@ -151,6 +151,7 @@ case $step in all | create | resume) [[ -n $type ]] || fail "name its type, as i
 case $step in all | run | resume) [[ -n $workdir ]] || fail "give main.py's options after --, with a --workdir." ;; esac
 case $step in all | resume)
   [[ $workdir == gs://?* ]] || fail "--workdir=$workdir would be deleted with the slice. Use a bucket, as in --workdir=gs://MY_BUCKET/sa."
+  "$(dirname "$0")/workdir_of.sh" "$@" >/dev/null # refuses what is no training
   ;;
 esac
 

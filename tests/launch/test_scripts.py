@@ -90,7 +90,7 @@ def test_a_word_reaches_the_host_whatever_is_in_it(word):
     assert shlex.split(command)[-1] == word
 
 
-@pytest.mark.parametrize("name", ["tpu_pod.sh", "local.sh"])
+@pytest.mark.parametrize("name", ["tpu_pod.sh", "workdir_of.sh", "local.sh"])
 def test_what_runs_on_the_users_machine_knows_no_bash_after_3_2(name):  # macOS has no later one
     text = (ROOT / "launch" / name).read_text()
     later = r"@[QEPAa]\}|\[\*\]\}|\^\^?\}|,,?\}|mapfile|readarray|declare -[gnA]|local -n|\|&|&>>|wait -n|\[-1\]"
@@ -198,12 +198,41 @@ def test_tpu_script_says_what_is_missing(args, words):
         ("container.sh", ["--config=configs/digits_sa.py"], "name a workdir"),
         ("sweep.sbatch", ["table1"], "--array=0-N"),
         ("finished.sh", [], "name a workdir"),
+        ("workdir_of.sh", ["--config=configs/digits_sa.py", "--workdir="], "name a workdir"),
     ],
 )
 def test_other_scripts_say_what_is_missing(name, args, words):
     done = run(name, *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and words in done.stderr
+
+
+EVALUATIONS = [
+    ["--config=configs/digits_sa.py", "--mode=eval"],
+    ["--config=configs/digits_sa.py", "--mode", "eval"],
+    ["--config=configs/occlusion.py", "--config.runs=runs/a,runs/b"],
+    ["--config=configs/calibration.py:runs=runs/a"],
+    ["--config", "configs/occlusion.py:weights=a.npz,model=resnet50"],
+    ["--config=my_tests.py", "--config.runs=runs"],
+]
+
+
+@pytest.mark.parametrize("options", EVALUATIONS, ids=" ".join)
+@pytest.mark.parametrize("script", ["slurm.sbatch", "container.sh", "tpu_pod.sh all", "tpu_pod.sh resume"])
+def test_what_is_no_training_is_not_started_again_for_ever(tmp_path, script, options):
+    started = "echo started"
+    path = path_with(tmp_path, srun=started, scontrol=started, python=started, gcloud="echo ACTIVE", git="", sleep="")
+    name, *step = script.split()
+    before = [*step, *SLICE, "--type=v4-8", "--tries=1", "--"] if step else []
+    done = run(name, *before, *options, "--workdir=gs://my-runs/sa", PATH=path, PYTHON="python", SLURM_JOB_ID="12")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and "is no training" in done.stderr and "python main.py" in done.stderr
+
+
+@pytest.mark.parametrize("config", ["configs/cifar100_sa.py", "configs/less_occlusion.py", "a.py:of=occlusion.py"])
+def test_a_training_is_known_for_one(config):
+    done = run("workdir_of.sh", f"--config={config}", "--mode=train", "--workdir=runs/a", "--workdir=runs/eval b")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "runs/eval b\n", "")
 
 
 def python_that(folder: Path, body: str) -> str:
