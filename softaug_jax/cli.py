@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,13 @@ def config_of(options: Sequence[str]) -> ConfigDict:
     if values["config"].value is None:
         raise UsageError(NO_CONFIG)
     return values["config"].value
+
+
+def typed(config: Any) -> Mapping[str, Any]:
+    """The fields that options of this program's command line have set, with their values; none of another config's."""
+    if "config" not in flags.FLAGS or flags.FLAGS["config"].value is not config:
+        return {}
+    return config_flags.get_override_values(flags.FLAGS["config"])
 
 
 def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:

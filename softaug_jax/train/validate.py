@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from softaug_jax import models
+from softaug_jax import cli, models
 from softaug_jax.checks import (
     Range,
     UsageError,
@@ -18,8 +18,9 @@ from softaug_jax.checks import (
 )
 from softaug_jax.data.info import INFO, training_images
 from softaug_jax.data.schedule import Schedule
-from softaug_jax.tasks import task_of
-from softaug_jax.train import optim
+from softaug_jax.tasks import idle, task_of
+from softaug_jax.train import distributed, optim
+from softaug_jax.train.workdir import warn
 
 # Of every config; the task's own are in softaug_jax/tasks.
 CHOICES: dict[str, Collection[str]] = {
@@ -49,11 +50,14 @@ RANGES: dict[str, Range] = {
 
 
 def validate(config: Any, num_devices: int) -> None:
-    """Raises UsageError at the first field that can't be used."""
+    """Raises UsageError at the first field that can't be used; warns of options that change nothing."""
     try:
         _validate(config, num_devices)
     except ValueError as error:  # from the shared checks
         raise UsageError(str(error)) from None
+    if distributed.peers().is_first:
+        for sentence in idle.sentences(config, cli.typed(config)):  # no error: sweeps hand all their runs the same
+            warn(sentence)
 
 
 def _validate(config: Any, num_devices: int) -> None:

@@ -1,11 +1,14 @@
 import importlib
+from types import SimpleNamespace
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from configs import common
 from softaug_jax.checks import UsageError
 from softaug_jax.softening import HYPOTHESES
-from softaug_jax.train import setup
+from softaug_jax.train import distributed, setup
 from softaug_jax.train.validate import validate
 from tests.train.helpers import ROOT, config
 
@@ -105,3 +108,17 @@ def test_a_batch_is_held_against_the_images_that_are_there_too():
     with pytest.raises(UsageError, match="config.batch_size = 64 is more than the 63 training images of digits"):
         setup.build(chosen, 63)
     assert setup.build(chosen, 64).schedule.num_train == 64
+
+
+def test_an_option_that_changes_nothing_is_told_once_by_the_first_process(monkeypatch, capsys):
+    argv = ["main.py", "--config=configs/digits_baseline.py", "--config.augment.sigma=0.5", "--config.augment.pad_px=2"]
+    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+    config_flags.DEFINE_config_file("config", None, flag_values=flags.FLAGS, sys_argv=argv)
+    flags.FLAGS(argv)
+    validate(flags.FLAGS.config, num_devices=1)
+    said = "warning: --config.augment.sigma=0.5 changes nothing here: config.augment.crop is 'hard'.\n"
+    assert capsys.readouterr() == ("", said)
+    validate(config("digits_baseline", augment__sigma=0.5), num_devices=1)  # of no command line
+    monkeypatch.setattr(distributed, "_peers", SimpleNamespace(is_first=False))
+    validate(flags.FLAGS.config, num_devices=1)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,124 @@
+"""Which fields of a valid config change nothing, as its other fields are: an option for one easily misleads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from softaug_jax.softening import HYPOTHESES
+
+Condition = Callable[[Any], str]  # of a config: why the field changes nothing, as a clause; "" if it acts
+
+
+def has(field: str, *values: Any) -> Condition:
+    """Another field has one of these values."""
+    return lambda config: "" if _get(config, field) in values else f"config.{field} is {_get(config, field)!r}"
+
+
+def is_not_zero(field: str) -> Condition:
+    """Another field is not 0."""
+    return lambda config: "" if _get(config, field) else f"config.{field} is 0"
+
+
+def evaluates(*names: str) -> Condition:
+    """One of these is among the evaluations, during the training or at its end."""
+    missing = f"neither config.evals.periodic nor config.evals.final has {' or '.join(map(repr, names))}"
+    return lambda config: "" if {*config.evals.periodic, *config.evals.final} & {*names} else missing
+
+
+def both(*conditions: Condition) -> Condition:
+    """All of them hold."""
+    return lambda config: next(filter(None, (why_not(config) for why_not in conditions)), "")
+
+
+def hides(config: Any) -> str:
+    """Some augmentation says that it has left less than all of an image visible."""
+    crop, erase = config.augment.crop, config.augment.erase
+    if crop in ("soft", "soft_resized") or erase == "soft_random" or "noise" in config:
+        return ""
+    return f"every image counts as whole, as config.augment.crop is {crop!r} and config.augment.erase {erase!r}"
+
+
+def bends(config: Any) -> str:
+    """The confidence is not the same at every visibility."""
+    if config.soften.p_min != config.soften.p_max:
+        return ""
+    return f"config.soften.p_min and config.soften.p_max are both {config.soften.p_max:g}"
+
+
+def softens(config: Any) -> str:
+    """Some confidence is not 1."""
+    return hides(config) if config.soften.p_max == 1 else ""
+
+
+IS_SOFT = has("soften.mode", "target", "weight", "target_and_weight")
+WEIGHTS = has("soften.mode", "weight", "target_and_weight")
+SHIFTS = has("augment.crop", "soft", "hard")
+JITTERS = is_not_zero("views.jitter_probability")
+
+# When a field acts, by its name, or by its beginning up to a dot or an underscore. What is not here always does.
+ACTS_IF: Mapping[str, Condition] = {
+    "augment.policy_num_ops": has("augment.policy", "randaugment"),
+    "augment.policy_magnitude": has("augment.policy", "randaugment"),
+    "augment.pad_px": has("augment.crop", "hard"),
+    "augment.sigma": has("augment.crop", "soft", "soft_resized"),
+    "augment.rounding": has("augment.crop", "soft"),
+    "augment.scale_min": has("augment.crop", "random_resized"),
+    "augment.scale_max": has("augment.crop", "random_resized"),
+    "augment.fill": SHIFTS,
+    "augment.fill_noise": SHIFTS,
+    "augment.uncropped_final_epochs": has("augment.crop", "soft", "hard", "soft_resized", "random_resized"),
+    "augment.cutout_px": has("augment.erase", "cutout"),
+    "augment.erase_probability": has("augment.erase", "random", "soft_random"),
+    "augment.mix_alpha": has("augment.mix", "mixup", "cutmix"),
+    "augment.mix_probability": has("augment.mix", "cutmix"),
+    "soften.mode": softens,
+    "soften.k": both(IS_SOFT, bends, hides),
+    "soften.p_min": both(IS_SOFT, hides),
+    "soften.p_max": IS_SOFT,
+    "loss.weighting": both(WEIGHTS, bends, hides),
+    "loss.normalize_weights": both(WEIGHTS, softens),
+    "sngp.": has("model.head", "sngp"),
+    "duq.": has("model.head", "duq"),
+    "model.predictor_dim": has("pairs.method", "simsiam"),
+    "pairs.redundancy": has("pairs.method", "barlow_twins"),
+    "pairs.k": has("pairs.hypothesis", *HYPOTHESES),
+    "pairs.p_min": has("pairs.hypothesis", *HYPOTHESES),
+    "views.brightness": JITTERS,
+    "views.contrast": JITTERS,
+    "views.saturation": JITTERS,
+    "views.hue": JITTERS,
+    "optimizer.nesterov": is_not_zero("optimizer.momentum"),
+    "optimizer.decayed": is_not_zero("optimizer.weight_decay"),
+    "data.steps_per_dispatch": has("data.loader", "device"),
+    "data.v2_dir": evaluates("v2"),
+    "evals.num_bins": evaluates("calibration", "v2", "probe"),
+    "evals.occlusion_shares": evaluates("occlusion"),
+    "evals.occlusion_draws": evaluates("occlusion"),
+    "evals.occlusion_fill": evaluates("occlusion", "energy", "density"),
+    "evals.knn_": evaluates("knn"),
+    "evals.probe_": evaluates("probe"),
+}
+
+
+def why_idle(config: Any, field: str) -> str:
+    """Why a field of the config changes nothing, as a clause; "" if it acts."""
+    for name, why_not in ACTS_IF.items():
+        if field == name or (name.endswith((".", "_")) and field.startswith(name)):
+            return why_not(config)
+    return ""
+
+
+def sentences(config: Any, typed: Mapping[str, Any]) -> list[str]:
+    """What to say of those options that change nothing, without a full stop; `typed` has values by field."""
+    return [
+        f"--config.{field}={value} changes nothing here: {why}"
+        for field, value in typed.items()
+        if (why := why_idle(config, field))
+    ]
+
+
+def _get(config: Any, field: str) -> Any:
+    for name in field.split("."):
+        config = config[name]
+    return config
