@@ -63,7 +63,7 @@ def test_the_first_images_are_drawn_as_in_the_whole_batch(tmp_path, monkeypatch)
     batch = {"image": known.images[:64], "label": known.labels[:64]}
     preview.draw_images(tmp_path, parts, batch, key)
     about = info("digits")
-    seen = np.asarray(parts.chain.augment(batch, key).images)[:32]
+    seen = np.asarray(jax.jit(parts.chain.augment)(batch, key).images)[:32]
     np.testing.assert_allclose(drawn["images"], 255 * (seen * about.std + about.mean), atol=0.01)
 
 

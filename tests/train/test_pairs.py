@@ -60,7 +60,7 @@ def test_nearest_neighbours_are_better_than_before_training(name, arg):
     assert error(state) < 0.75 * untrained
 
 
-def test_a_whole_run_ends_with_both_errors(tmp_path):
+def test_a_whole_run_ends_with_both_errors(tmp_path, one_device):
     process = main(
         f"--config=configs/simsiam.py:{SMALL},epochs=2,hypothesis=sa1",
         f"--workdir={tmp_path}/run",
@@ -78,19 +78,10 @@ def test_a_whole_run_ends_with_both_errors(tmp_path):
     assert {"loss", "iou", "weight", "output_std"} <= rows[0].keys()
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert {"augmented.png", "self_supervised_curves.png", "pair_weights.png"} <= figures
-    again = main(
-        f"--config=configs/simsiam.py:{SMALL},epochs=2,hypothesis=sa1",
-        f"--workdir={tmp_path}/run",
-        "--config.model.projection_dim=64",
-        "--config.evals.probe_augment=False",
-        "--config.evals.final=('knn',)",
-        "--mode=eval",
-    )
-    out, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
-    assert "knn_top1_error" in out
-    figures = json.loads((tmp_path / "run" / "eval.json").read_text())
+    fields = dict(model__projection_dim=64, evals__probe_augment=False, evals__final=("knn",))
+    figures = loop.run(config("simsiam", f"{SMALL},epochs=2,hypothesis=sa1", **fields), tmp_path / "run", "eval")
     assert figures["knn_top1_error"] == summary["knn_top1_error"]
+    assert json.loads((tmp_path / "run" / "eval.json").read_text()) == figures
 
 
 def test_a_tasks_warning_is_told_after_the_epoch(tmp_path, one_device, capsys):

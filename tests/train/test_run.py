@@ -46,7 +46,7 @@ def finish(*args):
 
 
 @pytest.mark.parametrize("loader", ["device", pytest.param("tfdata", marks=pytest.mark.slow)])
-def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader):
+def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader, one_device, capsys):
     flags = (MORE, f"--config.data.loader={loader}")
     finish(*flags, f"--workdir={tmp_path}/whole")
 
@@ -70,15 +70,17 @@ def test_killed_and_stopped_runs_go_on_to_the_same_parameters(tmp_path, loader):
     rows = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
     keys = [(row["split"], row["step"]) for row in rows]
     assert len(keys) == len(set(keys))
-    assert "is finished" in finish(*flags, f"--workdir={tmp_path}/broken")
+    chosen = config(arg="epochs=8", data__loader=loader)
+    loop.run(chosen, tmp_path / "broken")
+    assert "is finished" in capsys.readouterr().out
 
     summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
     assert summary["num_train"] == 1437
     assert summary["num_test"] == summary["num_examples"] == 360
     assert summary["steps"] == 180
     assert summary["top1_error"] < 0.5
-    evaluated = finish(*flags, f"--workdir={tmp_path}/whole", "--mode=eval")
-    assert "top1_error" in evaluated
+    loop.run(chosen, tmp_path / "whole", "eval")
+    assert "top1_error" in capsys.readouterr().out
     figures = json.loads((tmp_path / "whole" / "eval.json").read_text())
     assert figures["top1_error"] == summary["top1_error"]
     assert {p.name for p in (tmp_path / "whole" / "figures").iterdir()} >= {"augmented.png", "learning_curves.png"}
