@@ -97,9 +97,13 @@ _FIGURE_3 = (
 )
 
 # Where the paper is silent and the authors' code, or another reading, does it differently: each against SA as it is.
+# The first has its controls with it: the same crop with hard targets, and with constant smoothing.
+_TO_THE_END = "augment.uncropped_final_epochs=0"
 _QUESTIONS = (
     *_rows("sa"),
-    _soft("SA, cropped to the end", "sa_cropped_to_the_end", "augment.uncropped_final_epochs=0"),
+    _soft("SA, cropped to the end", "sa_cropped_to_the_end", _TO_THE_END),
+    _soft("Hard targets, cropped to the end", "soft_crop_cropped_to_the_end", _TO_THE_END, arguments="mode=none"),
+    _soft("Smoothing, cropped to the end", "smoothing_cropped_to_the_end", _TO_THE_END, arguments="smoothing=0.1"),
     _soft("SA, sigma 0.375", "sa_sigma0.375_k2", "augment.sigma=0.375"),
     _soft("SA, black outside", "sa_black", "augment.fill=black"),
     _soft("SA, noise outside", "sa_fill_noise", "augment.fill_noise=0.01"),

@@ -262,7 +262,7 @@ def test_rows_that_a_short_schedule_makes_the_same_are_run_once(child, capsys):
     assert study.main(["--list=questions", "--dataset=digits", "--epochs=10", "--dry_run", "--seeds=1"]) == 0
     printed = capsys.readouterr()
     assert printed.err == "SA, cropped to the end trains the same as SA at 10 epochs: left out.\n"
-    assert len(printed.out.splitlines()) == 6
+    assert len(printed.out.splitlines()) == 8
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def test_the_other_lists_hold_what_they_are_to_answer():
     changed = [{k: v for k, v in config.items() if first[k] != v} for config in rest]
     assert changed == [
         {"augment.uncropped_final_epochs": 0},
+        {"augment.uncropped_final_epochs": 0, "soften.mode": "none"},
+        {"augment.uncropped_final_epochs": 0, "soften.mode": "target", "soften.p_min": 0.9, "soften.p_max": 0.9},
         {"augment.sigma": 0.375},
         {"augment.fill": "black"},
         {"augment.fill_noise": 0.01},
