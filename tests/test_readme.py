@@ -222,8 +222,8 @@ def test_the_controls_figures_are_those_of_their_records():
         f"favour of the constant ({chance(sa, constant, hidden)})",
         f"by {differ(sa, to_the_end)} (SA), {differ(crop, hard_targets)} (hard targets) and "
         f"{differ(constant, smoothed)} points (constant) at 40 %",
-        f"hard targets gain {gain(hard_targets)} ± 1.5 points at 40 % hidden, constant smoothing {gain(smoothed)} ± 1.3 "
-        f"and SA {gain(to_the_end)} ± 1.3; SA errs 3.8 ± 0.8 more than hard targets "
+        f"hard targets gain {gain(hard_targets)} ± 1.5 points at 40 % hidden, constant smoothing {gain(smoothed)} "
+        f"± 1.3 and SA {gain(to_the_end)} ± 1.3; SA errs 3.8 ± 0.8 more than hard targets "
         f"({chance(to_the_end, hard_targets, hidden)})",
         f"against the constant error 2.0 ± 0.6 ({chance(to_the_end, smoothed)})",
         " errs on " + ", ".join(f"{value:.1f}" for value in seeds(crop, hidden)[:2]) + " and ",
