@@ -195,6 +195,7 @@ def test_the_controls_figures_are_those_of_their_records():
     gain = lambda row: f"{np.mean(seeds('baseline', hidden)) - np.mean(seeds(row, hidden)):.1f}"
     rows = sa, hard, crop, constant = "sa", "baseline", "soft_crop", "soft_crop_label_smoothing"
     to_the_end, hard_targets, smoothed = (f"{row}_cropped_to_the_end" for row in ("sa", "soft_crop", "smoothing"))
+    first = lambda row, key="top1_error": f"{seeds(row, key, 100)[0]:.1f}"
     differ = lambda a, b: " ± ".join(f"{value:.1f}" for value in paired(a, b))
     assert (
         all(len(seeds(row)) == 3 for row in (*rows, to_the_end, hard_targets, smoothed))
@@ -226,6 +227,10 @@ def test_the_controls_figures_are_those_of_their_records():
         f"± 1.3 and SA {gain(to_the_end)} ± 1.3; SA errs 3.8 ± 0.8 more than hard targets "
         f"({chance(to_the_end, hard_targets, hidden)})",
         f"against the constant error 2.0 ± 0.6 ({chance(to_the_end, smoothed)})",
+        f"the end SA errs on {first(to_the_end)} % instead of {first(sa)}, and on {first(to_the_end, hidden)} instead "
+        f"of {first(sa, hidden)} % with 40 % hidden, "
+        f"at an ECE of {first(to_the_end, 'ece')} instead of {first(sa, 'ece')} %",
+        f"underfits more: {first('sa_sigma0.375_k2')} %",
         " errs on " + ", ".join(f"{value:.1f}" for value in seeds(crop, hidden)[:2]) + " and ",
     ):
         assert said in study, said
