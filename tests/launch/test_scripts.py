@@ -293,6 +293,15 @@ os.write(1, " ".join([*heard, ""]).encode())
 """
 
 
+# Runs a command with the signals as at a terminal, whatever runs the tests: nohup and a shell's & have them ignored.
+AT_A_TERMINAL = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize("option", ["--listens", "--starts"])  # a start ignores SIGINT if its shell made it so
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_local_process_hears_of_a_signal_once(tmp_path, option, number):
@@ -300,12 +309,11 @@ def test_each_local_process_hears_of_a_signal_once(tmp_path, option, number):
     python.write_text(CHILD)
     python.chmod(0o755)
     with subprocess.Popen(
-        [ROOT / "launch" / "local.sh", "2", option],
+        [sys.executable, "-c", AT_A_TERMINAL, ROOT / "launch" / "local.sh", "2", option],
         env={**os.environ, "PYTHON": str(python)},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal, whatever runs the tests
     ) as process:
         while len(list(tmp_path.glob("--process_id=*"))) < 2:
             assert process.poll() is None
