@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import study_figure, study_lists, study_table
 from benchmarks.study_lists import Entry
-from benchmarks.study_records import images_per_class, other_amounts
+from benchmarks.study_records import images_per_class, other_amounts, sort
 from benchmarks.study_runner import Plan, Runner
 from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, as_command, local_folder, positive
@@ -145,8 +145,9 @@ def _check(plan: Plan) -> None:
 
 def _show_table(plan: Plan) -> int:
     """Prints the table, draws its figure where it has one, and returns the exit code."""
-    args, placed = plan.args, plan.placed()
-    for stray in [*placed.strays, *other_amounts(plan.entries, plan.records())]:
+    args, records = plan.args, plan.records()
+    placed = sort(plan.entries, records, plan.extra)
+    for stray in [*placed.strays, *other_amounts(plan.entries, records)]:
         print(f"{stray} Left out.", file=sys.stderr)
     recorded = sorted({epochs for epochs, entry in placed.runs if entry in plan.entries})
     epochs = [args.epochs] if args.epochs else recorded or [plan.epochs]

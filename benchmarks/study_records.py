@@ -28,13 +28,13 @@ def sort(entries: Sequence[Entry], runs: Sequence[Run], extra: Sequence[str]) ->
         for name in study_lists.LISTS:
             for entry in study_lists.entries(name, dataset, model, extra=extra):
                 every.setdefault(entry[:4], entry)
-    asked = {(*entry[:2], images_per_class(entry)) for entry in entries}
+    asked = _asked(entries)
     return place(list(every.values()), [run for run in runs if _images_and_network(run) in asked])
 
 
 def other_amounts(entries: Sequence[Entry], runs: Iterable[Run]) -> list[str]:
     """What there is of the entries' images and networks, but trained on another number of images, a sentence each."""
-    asked = {(*entry[:2], images_per_class(entry)) for entry in entries}
+    asked = _asked(entries)
     of = Counter(_images_and_network(run) for run in runs)
     words = lambda number: f"{number} images of each class" if number else "all images"
     return [
@@ -49,6 +49,11 @@ def images_per_class(entry: Entry) -> int:
     """How many images of each class it is trained on; 0: all."""
     number: int = entry.build().data.images_per_class
     return number
+
+
+def _asked(entries: Sequence[Entry]) -> set[tuple[str, str, int]]:
+    """The entries' images and networks, as `_images_and_network` has a run's."""
+    return {(*entry[:2], images_per_class(entry)) for entry in entries}
 
 
 def _images_and_network(run: Run) -> tuple[str, str, int]:

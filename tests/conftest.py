@@ -1,6 +1,7 @@
 """Eight virtual CPU devices, strict arrays, and one compilation cache for all processes of a test session."""
 
 import os
+import sys
 import tempfile
 
 from tests.xla import flags
@@ -31,3 +32,9 @@ hypothesis.settings.load_profile("suite")
 def rng() -> np.random.Generator:
     """NumPy's random numbers, the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would end this process at once raises SystemExit instead."""
+    monkeypatch.setattr(os, "_exit", sys.exit)

@@ -15,10 +15,7 @@ from softaug_jax.train.progress import StopRequest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def stays(monkeypatch):
-    """This process is not to end."""
-    monkeypatch.setattr(start_up.os, "_exit", sys.exit)
+pytestmark = pytest.mark.usefixtures("stays")
 
 
 def test_sigterm_ends_with_code_0_and_says_that_nothing_is_lost(capfd):

@@ -1,22 +1,16 @@
 """SIGTERM where nothing listens to it: well for a training, whose command goes on, and for nothing else."""
 
 import signal
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 import main as program
-from softaug_jax import start_up
 from softaug_jax.start_up import ends_on_sigterm
 from softaug_jax.train import loop
 from tests.train.helpers import config
 
-
-@pytest.fixture(autouse=True)
-def stays(monkeypatch):
-    """This process is not to end."""
-    monkeypatch.setattr(start_up.os, "_exit", sys.exit)
+pytestmark = pytest.mark.usefixtures("stays")
 
 
 def test_sigterm_without_a_result_is_no_success(capfd):
