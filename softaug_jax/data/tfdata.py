@@ -102,9 +102,7 @@ def check_stream(
         raise UsageError(f"batch_size = {batch_size} does not divide over {process_count} processes.")
     if len(examples.labels) == 0:
         raise UsageError("There are no training examples.")
-    for member in chain.members:
-        if member.name in ("image", "label"):
-            raise ValueError(f"A chain member is called {member.name!r}, which is a field of the batch already.")
+    Chain(chain.members).check()
 
 
 def _options(tf: Any, num_threads: int) -> Any:

@@ -92,8 +92,8 @@ def restored(group: Group, shardings: Shardings) -> Iterator[Network]:
     if "epochs" not in group.config:
         yield from _loaded(group, shardings)
         return
-    summary = Workdir(group.sources[0].path).summary() or {}
-    parts = setup.build(group.config, summary.get("num_train"))  # which a Gaussian process's logits depend on
+    num_train = Workdir(group.sources[0].path).num_train()
+    parts = setup.build(group.config, num_train)  # on which a Gaussian process's logits depend
     predict = jit_predict(parts.predict, parts.info, shardings)
     for source in group.sources:
         yield Network(source, predict, finished.restore(Workdir(source.path), parts, shardings))

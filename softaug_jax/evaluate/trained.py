@@ -35,8 +35,8 @@ def trained(workdir: str | Path) -> Trained:
     if not folder.is_run():
         raise UsageError(f"{workdir} holds no run. Name the workdir of one, in which config.json is.")
     config = ConfigDict(completed(read_json(folder.path / "config.json")))
-    num_train = (folder.summary() or {}).get("num_train")  # which a Gaussian process's logits depend on
-    parts, one_device = setup.build(config, num_train), sharding.over(jax.local_devices()[:1])
+    parts = setup.build(config, folder.num_train())  # on which a Gaussian process's logits depend
+    one_device = sharding.over(jax.local_devices()[:1])
     state = finished.restore(folder, parts, one_device)
     predict = jit_predict(parts.predict, parts.info, one_device)
     return Trained(state.params, state.batch_stats, partial(predict, state))

@@ -77,7 +77,7 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
     folder.check(config, ignore=EVAL_FIELDS)
     finished.check_saved(folder)
     test = load(config, "test")
-    num_train = (folder.summary() or {}).get("num_train")  # in a folder of files, not always as many as published
+    num_train = folder.num_train()
     peers.agree(**shared.program(config), test=shared.digest(test), num_train=num_train)
     parts, shardings = setup.build(config, num_train), sharding.over()
     state = finished.restore(folder, parts, shardings)

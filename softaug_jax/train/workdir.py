@@ -78,6 +78,10 @@ class Workdir:
         path = self.path / "summary.json"
         return read_json(path) if path.exists() else None
 
+    def num_train(self) -> int | None:
+        """How many images the finished run was trained on, or None: in folders of files, not always those published."""
+        return (self.summary() or {}).get("num_train")
+
 
 class MetricsLog:
     """Appends rows to metrics.jsonl and, as scalars, to TensorBoard events.
