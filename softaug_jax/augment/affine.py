@@ -15,6 +15,7 @@ from softaug_jax import gathers, target
 from softaug_jax.augment.magnitudes import Space, by_operation, signed
 
 _BITS = 16  # behind the point
+ONE = 1 << _BITS
 _KERNEL_PIXELS = 512 * 512  # at most: of more than 768 x 768 a v4 has no memory for an image and its copy
 
 

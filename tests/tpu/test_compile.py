@@ -2,13 +2,15 @@
 
 import functools
 import importlib.util
+import json
+import subprocess
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import hlo, tpu_compile
+from benchmarks import hlo, machine, tpu_compile
 from benchmarks.tpu_chips import slice_of
 from softaug_jax import models
 from softaug_jax.augment import affine_tpu
@@ -81,6 +83,16 @@ def test_every_chip_has_the_kernel_that_moves_pixels_of_large_images(topology):
     found = hlo.operations(resample.lower(*shapes).compile().as_text())
     assert sum(operation.is_kernel for operation in found) == 1
     assert not list(hlo.collectives(found)) and not any(operation.gathered for operation in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("topology", "cores"), [("v4:2x2x1", 2), ("v6e:2x2", 1)])
+def test_the_kernels_schedule_is_read(topology, cores, tmp_path):
+    command = machine.python("benchmarks.tpu_kernel", f"--topology={topology}", f"--out={tmp_path / 'record.json'}")
+    subprocess.run(command, check=True, env=machine.environment())  # it is told to dump when loaded
+    made = json.loads((tmp_path / "record.json").read_text())
+    assert made["cores"] == cores and 0 < made["cycles"] * cores < 2e6
+    assert made["schedule"]["level"] < 2 * min(made["schedule"]["turns"])
 
 
 def test_evaluation_needs_no_word_from_another_chip():
