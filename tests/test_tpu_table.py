@@ -42,3 +42,23 @@ def test_what_is_missing_is_a_command_for_each_record_that_is_not_there(capsys, 
         options = dict(word.removeprefix("--").split("=", 1) for word in shlex.split(command)[3:])
         assert config_of([f"--config={options['config']}"]).augment.crop in ("soft", "soft_resized")
         assert Path(options["out"]).parent == tmp_path
+
+
+def test_the_kernels_cycles_and_shares_are_those_of_the_records():
+    pods = " ".join(Path("docs/pods.md").read_text().split())
+    cycles, share, without = {}, {}, {}
+    for path in Path("benchmarks/results/tpu_kernel").glob("*.json"):
+        kernel = read_json(path)
+        step = read_json(tpu_table.path_of(kernel["topology"], "resnet50", "soft_crop+randaugment"))
+        chip, policy, total = kernel["topology"].split(":")[0], step["augmentation_cycles"]["policy"], step["cycles"]
+        assert step["kernels"] == kernel["operations"] and step["images_per_chip"] == kernel["images_per_chip"]
+        cycles[chip] = kernel["cycles"] / 1e6
+        without[chip], share[chip] = (
+            100 * (policy + more) / (sum(total.values()) + more) for more in (0, kernel["cycles"])
+        )
+    least, most = sorted(cycles, key=cycles.get)[:: len(cycles) - 1]
+    assert f"at least {cycles[least]:.2f} ({least}) to {cycles[most]:.2f} ({most}) million cycles a step" in pods
+    *first, last = (f"{share[chip]:.1f} % ({chip})" for chip in sorted(share, key=share.get))
+    assert f"with them RandAugment is {', '.join(first)} and {last}" in pods
+    assert f"RandAugment is {without['v5e']:.1f} % (v5e) to {without['v4']:.1f} % (v4) of ResNet-50's step" in pods
+    assert len(share) == 4 and max(share.values()) < 10
