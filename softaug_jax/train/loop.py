@@ -56,12 +56,13 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
             print(f"{folder.path} is finished after {summary['steps']} steps. {in_words(summary)}".rstrip())
         return summary
     train, test = load(config, "train"), load(config, "test")
-    peers.agree(train=shared.digest(train), test=shared.digest(test))
+    train_digest = shared.digest(train)
+    peers.agree(train=train_digest, test=shared.digest(test))
     if peers.is_first:
         folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
     peers.first_says("claimed")
     shared.wait_until_seen(folder)
-    return Training(config, folder, train, test).run()
+    return Training(config, folder, train, test, train_digest).run()
 
 
 def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:
 class Training:
     """One run of the program over one workdir."""
 
-    def __init__(self, config: Any, folder: Workdir, train: Images, test: Images):
+    def __init__(self, config: Any, folder: Workdir, train: Images, test: Images, train_digest: dict[str, str]):
         self.config, self.folder, self.peers = config, folder, distributed.peers()
         self.parts = setup.build(config, len(train.labels))
         self.schedule = self.parts.schedule
@@ -108,7 +109,6 @@ class Training:
         self.evaluation = Evaluation(config, self.parts, test, lambda: train, shardings)
         self.feed = feed.create(config, self.parts.step, self.parts.chain, train, self.schedule, shardings)
         self.peers.agree(checkpoint=self.checkpoints.latest_step())
-        train_digest = shared.digest(train)
         if self.checkpoints.latest_step() is None:
             self.state = jax.jit(self.parts.initial_state, out_shardings=shardings.replicated)()
             self.kept: dict[str, Any] = {"wall_seconds": 0.0, "best_top1_error": None}

@@ -19,7 +19,7 @@ import pytest
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.run_files import read_history, read_json, write_json
-from softaug_jax.train import loop, sharding
+from softaug_jax.train import loop, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.events import Events
 from softaug_jax.train.progress import Progress
@@ -198,7 +198,7 @@ def test_a_training_goes_on_and_ends_with_an_error_only_if_its_end_is_lost(disk,
     folder = Workdir(disk.path / "run")
     folder.claim(chosen)
     arrays = sources.load("digits", "train"), sources.load("digits", "test")
-    training = loop.Training(chosen, folder, *arrays)
+    training = loop.Training(chosen, folder, *arrays, shared.digest(arrays[0]))
     train_epoch, newest = training.train_epoch, []
 
     def with_a_full_disk(stop):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softaug_jax.data import sources
-from softaug_jax.train import loop, progress, setup, sharding
+from softaug_jax.train import loop, progress, setup, sharding, shared
 from softaug_jax.train.evaluation import Evaluation
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main, train
@@ -87,7 +87,8 @@ def test_a_whole_run_ends_with_both_errors(tmp_path, one_device):
 def test_a_tasks_warning_is_told_after_the_epoch(tmp_path, one_device, capsys):
     chosen, folder = pairs(eval_every_epochs=9, checkpoint_every_epochs=9), Workdir(tmp_path)
     folder.claim(chosen)
-    training = loop.Training(chosen, folder, sources.load("digits", "train"), sources.load("digits", "test"))
+    train, test = sources.load("digits", "train"), sources.load("digits", "test")
+    training = loop.Training(chosen, folder, train, test, shared.digest(train))
     training.log = MetricsLog(folder, from_step=0)
 
     def collapsed(end, stop):

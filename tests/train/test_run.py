@@ -107,7 +107,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
-    training = loop.Training(chosen, folder, train, test)
+    training = loop.Training(chosen, folder, train, test, shared.digest(train))
     steps_at_flush = []
     training.log = mock.Mock(flush=lambda: steps_at_flush.append(training.checkpoints.latest_step()))
     training.save()
@@ -130,16 +130,16 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
-    begun = loop.Training(chosen, folder, train, test)
+    begun = loop.Training(chosen, folder, train, test, shared.digest(train))
     begun.save_now()
     in_another_order = sources.Arrays(train.images[::-1], train.labels[::-1])
     with pytest.raises(UsageError, match=r"begun with other training images, or .* in another order \(images: uint8"):
-        loop.Training(chosen, folder, in_another_order, test)
+        loop.Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
     begun.kept.pop("train")  # as in an older checkpoint: the run goes on with what is there, and keeps that
     begun.step += 1
     begun.save_now()
     begun.checkpoints.close()
-    resumed = loop.Training(chosen, folder, in_another_order, test)
+    resumed = loop.Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
     assert resumed.kept["train"] == shared.digest(in_another_order) != shared.digest(train)
     resumed.checkpoints.close()
 
