@@ -40,7 +40,7 @@ def main(config: Any, options: flags.FlagValues) -> None:
             return
         from softaug_jax.train import loop
 
-        loop.run(config, workdir, options.mode)
+        loop.run(config, workdir, options.mode, cli.typed(options))
 
 
 if __name__ == "__main__":

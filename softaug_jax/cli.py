@@ -77,11 +77,9 @@ def config_of(options: Sequence[str]) -> ConfigDict:
     return values["config"].value
 
 
-def typed(config: Any) -> Mapping[str, Any]:
-    """The fields that options of this program's command line have set, with their values; none of another config's."""
-    if "config" not in flags.FLAGS or flags.FLAGS["config"].value is not config:
-        return {}
-    return config_flags.get_override_values(flags.FLAGS["config"])
+def typed(options: flags.FlagValues) -> Mapping[str, Any]:
+    """The config's fields that options of the command line have set, with their values."""
+    return config_flags.get_override_values(options["config"])
 
 
 def _read(values: flags.FlagValues, argv: Sequence[str]) -> None:

@@ -69,14 +69,14 @@ def _pixels(images: jax.Array, about: DatasetInfo) -> np.ndarray:
     return np.clip(np.asarray(images) * (255.0 * np.asarray(about.std)) + 255.0 * np.asarray(about.mean), 0, 255)
 
 
-def main(config: Any, out: str) -> None:
-    """Builds just enough of the run to draw its first batch."""
+def main(config: Any, out: str, typed: Mapping[str, Any] | None = None) -> None:
+    """Builds just enough of the run to draw its first batch; `typed` is as in `loop.run`."""
     from softaug_jax.train import feed, setup, sharding, state
     from softaug_jax.train.evaluation import load
     from softaug_jax.train.validate import validate
 
     path = path_of(out)
-    validate(config, jax.device_count())
+    validate(config, jax.device_count(), typed)
     train = load(config, "train")
     parts = setup.build(config, len(train.labels))
     source = feed.create(config, parts.step, parts.chain, train, parts.schedule, sharding.over())
@@ -87,4 +87,7 @@ def main(config: Any, out: str) -> None:
 if __name__ == "__main__":
     from softaug_jax import cli
 
-    cli.run_with_config(lambda config, flags: main(config, flags.out), {"out": ("preview.png", "the file to write")})
+    cli.run_with_config(
+        lambda config, options: main(config, options.out, cli.typed(options)),
+        {"out": ("preview.png", "the file to write")},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from softaug_jax.softening import HYPOTHESES
@@ -12,12 +13,14 @@ Condition = Callable[[Any], str]  # of a config: why the field changes nothing, 
 
 def has(field: str, *values: Any) -> Condition:
     """Another field has one of these values."""
-    return lambda config: "" if _get(config, field) in values else f"config.{field} is {_get(config, field)!r}"
+    of = attrgetter(field)
+    return lambda config: "" if of(config) in values else f"config.{field} is {of(config)!r}"
 
 
 def is_not_zero(field: str) -> Condition:
     """Another field is not 0."""
-    return lambda config: "" if _get(config, field) else f"config.{field} is 0"
+    of = attrgetter(field)
+    return lambda config: "" if of(config) else f"config.{field} is 0"
 
 
 def evaluates(*names: str) -> Condition:
@@ -116,9 +119,3 @@ def sentences(config: Any, typed: Mapping[str, Any]) -> list[str]:
         for field, value in typed.items()
         if (why := why_idle(config, field))
     ]
-
-
-def _get(config: Any, field: str) -> Any:
-    for name in field.split("."):
-        config = config[name]
-    return config

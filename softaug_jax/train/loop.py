@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,12 @@ class NonFiniteLoss(RuntimeError):
     """The loss, a gradient or a parameter became NaN or infinite."""
 
 
-def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any] | None:
+def run(
+    config: Any, workdir: str | Path, mode: str = "train", typed: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """Trains `config` in `workdir`, going on where an earlier run stopped; or, with mode "eval", evaluates it.
+
+    Of the fields in `typed`, which options have set, those are told that change nothing.
 
     Returns:
       The summary (mode "eval": the figures), or None if the run was asked to stop before its end.
@@ -44,7 +48,7 @@ def run(config: Any, workdir: str | Path, mode: str = "train") -> dict[str, Any]
       NonFiniteLoss: if loss, gradient or parameters become NaN or infinite. The checkpoints are those from before.
     """
     peers = distributed.peers()
-    validate(config, jax.device_count())
+    validate(config, jax.device_count(), typed)
     if mode == "eval":
         return evaluate(config, workdir)
     folder = Workdir(workdir)

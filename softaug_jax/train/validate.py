@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
-from softaug_jax import cli, models
+from softaug_jax import models
 from softaug_jax.checks import (
     Range,
     UsageError,
@@ -49,14 +50,20 @@ RANGES: dict[str, Range] = {
 }
 
 
-def validate(config: Any, num_devices: int) -> None:
-    """Raises UsageError at the first field that can't be used; warns of options that change nothing."""
+def validate(config: Any, num_devices: int, typed: Mapping[str, Any] | None = None) -> None:
+    """Raises UsageError at the first field that can't be used; warns of options that change nothing.
+
+    Args:
+      config: of a training.
+      num_devices: of all processes.
+      typed: the fields that options have set, with their values.
+    """
     try:
         _validate(config, num_devices)
     except ValueError as error:  # from the shared checks
         raise UsageError(str(error)) from None
     if distributed.peers().is_first:
-        for sentence in idle.sentences(config, cli.typed(config)):  # no error: sweeps hand all their runs the same
+        for sentence in idle.sentences(config, typed or {}):  # no error: sweeps hand all their runs the same
             warn(sentence)
 
 
@@ -66,9 +73,9 @@ def _validate(config: Any, num_devices: int) -> None:
     task = task_of(config)
     rules = task.rules
     for field, choices in {**CHOICES, **rules.choices}.items():
-        check_choice(f"config.{field}", _get(config, field), choices)
+        check_choice(f"config.{field}", attrgetter(field)(config), choices)
     for field, check_range in {**RANGES, **rules.ranges}.items():
-        check_range(f"config.{field}", _get(config, field))
+        check_range(f"config.{field}", attrgetter(field)(config))
     for field in ("periodic", "final"):
         for name in config.evals[field]:
             check_choice(f"config.evals.{field}", name, task.evaluators)
@@ -114,9 +121,3 @@ def check_fills_a_batch(config: Any, num_train: int) -> None:
         raise UsageError(
             f"config.batch_size = {config.batch_size} is more than the {num_train} training images of {config.dataset}."
         )
-
-
-def _get(config: Any, field: str) -> Any:
-    for name in field.split("."):
-        config = config[name]
-    return config

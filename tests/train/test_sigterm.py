@@ -30,6 +30,7 @@ def test_only_a_training_ends_well_on_sigterm(tmp_path, monkeypatch, name, mode,
     killed = lambda *_: signal.raise_signal(signal.SIGTERM)
     monkeypatch.setattr(loop, "run", killed)
     monkeypatch.setattr(evaluate, "run", killed)
+    monkeypatch.setattr(program.cli, "typed", lambda options: {})
     alone = dict(coordinator=None, num_processes=None, process_id=None, initialization_timeout=9, heartbeat_timeout=9)
     with pytest.raises(SystemExit) as ended:
         program.main(config(name, ""), SimpleNamespace(workdir=str(tmp_path), mode=mode, **alone))

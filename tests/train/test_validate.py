@@ -6,6 +6,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import common
+from softaug_jax import cli
 from softaug_jax.checks import UsageError
 from softaug_jax.softening import HYPOTHESES
 from softaug_jax.train import distributed, setup
@@ -112,13 +113,14 @@ def test_a_batch_is_held_against_the_images_that_are_there_too():
 
 def test_an_option_that_changes_nothing_is_told_once_by_the_first_process(monkeypatch, capsys):
     argv = ["main.py", "--config=configs/digits_baseline.py", "--config.augment.sigma=0.5", "--config.augment.pad_px=2"]
-    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
-    config_flags.DEFINE_config_file("config", None, flag_values=flags.FLAGS, sys_argv=argv)
-    flags.FLAGS(argv)
-    validate(flags.FLAGS.config, num_devices=1)
+    options = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, flag_values=options, sys_argv=argv)
+    options(argv)
+    chosen, typed = options.config, cli.typed(options)
+    validate(chosen, 1, typed)
     said = "warning: --config.augment.sigma=0.5 changes nothing here: config.augment.crop is 'hard'.\n"
     assert capsys.readouterr() == ("", said)
-    validate(config("digits_baseline", augment__sigma=0.5), num_devices=1)  # of no command line
+    validate(chosen, 1)  # of no command line
     monkeypatch.setattr(distributed, "_peers", SimpleNamespace(is_first=False))
-    validate(flags.FLAGS.config, num_devices=1)
+    validate(chosen, 1, typed)
     assert capsys.readouterr() == ("", "")
