@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from pathlib import Path
@@ -13,16 +12,12 @@ from softaug_jax.paths import is_in_bucket
 
 Tree = dict[str, Any]
 
-# Fields of configs that runs of earlier versions lack, with the values by which those trained.
-ADDED_LATER: Tree = {
-    "augment.fill_noise": 0.0,
-    "data.images_per_class": 0,
-    "model.norm_group": 0,
-    "model.stem": "cifar",
-    "model.head": "linear",
-    "model.spectral_bound": 0.0,
-    "optimizer.warmup_epochs": 0,
-    "optimizer.decayed": "all",
+# Fields of configs that runs of earlier versions lack, by section, with the values by which those trained.
+ADDED_LATER: dict[str, Tree] = {
+    "augment": {"fill_noise": 0.0},
+    "data": {"images_per_class": 0},
+    "model": {"norm_group": 0, "stem": "cifar", "head": "linear", "spectral_bound": 0.0},
+    "optimizer": {"warmup_epochs": 0, "decayed": "all"},
 }
 
 
@@ -36,20 +31,15 @@ def flatten(tree: Tree, prefix: str = "") -> Tree:
 
 def settings(config: Tree) -> Tree:
     """A run's config, flat, with the fields that were added after it ran."""
-    return {**ADDED_LATER, **flatten(config)}
+    return flatten(completed(config))
 
 
 def completed(config: Tree) -> Tree:
     """A run's config with the fields that were added after it ran, where their section is there."""
-    tree = copy.deepcopy(config)
-    for field, value in ADDED_LATER.items():
-        *sections, name = field.split(".")
-        node: Any = tree
-        for section in sections:
-            node = node.get(section) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.setdefault(name, copy.deepcopy(value))
-    return tree
+    return {
+        name: {**ADDED_LATER.get(name, {}), **value} if isinstance(value, dict) else value
+        for name, value in config.items()
+    }
 
 
 def read_json(path: Path) -> Tree:
