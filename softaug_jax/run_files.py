@@ -12,6 +12,9 @@ from softaug_jax.paths import is_in_bucket
 
 Tree = dict[str, Any]
 
+# Fields that do not change what a run computes: where its data are, and how they are read.
+DATA_FIELDS = ("data.dir", "data.download", "data.threads", "data.v2_dir")
+
 # Fields of configs that runs of earlier versions lack, by section, with the values by which those trained.
 ADDED_LATER: dict[str, Tree] = {
     "augment": {"fill_noise": 0.0},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax.report.runs import Run
-from softaug_jax.run_files import Tree, settings
+from softaug_jax.run_files import DATA_FIELDS, Tree, settings
 
 if TYPE_CHECKING:
     from configs.tables import Cell
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 # Fields that decide neither what is trained nor a table's figures; rows hold several seeds and epochs.
 FREE = {
     *("name", "seed", "epochs", "eval_every_epochs", "checkpoint_every_epochs", "eval_batch_size"),
-    # Where the images are and how they are read.
-    *("data.dir", "data.v2_dir", "data.download", "data.loader", "data.threads", "data.steps_per_dispatch"),
-    "data.skip_unreadable",
+    *(*DATA_FIELDS, "data.loader", "data.steps_per_dispatch", "data.skip_unreadable"),
     # What is measured, and nearest neighbours, which no table has; how the rest is measured counts.
     *("evals.periodic", "evals.final", "evals.knn_k", "evals.knn_temperature"),
 }

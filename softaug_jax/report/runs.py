@@ -13,10 +13,9 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data.info import info
 from softaug_jax.metrics import BIN_NAMES
 from softaug_jax.paths import path_of
-from softaug_jax.run_files import Tree, read_history, read_json, settings
+from softaug_jax.run_files import DATA_FIELDS, Tree, read_history, read_json, settings
 
-# What runs of one group may differ in, beside the seed: it does not change what they compute.
-FREE_FIELDS = ("seed", "data.dir", "data.download", "checkpoint_every_epochs")
+WITHIN_A_GROUP = ("seed", "checkpoint_every_epochs", *DATA_FIELDS)  # what runs of one group may differ in
 OCCLUSION = "occlusion/top1_error@"
 SEARCH_DEPTH = 6  # runs/tables/cifar10/resnet18/sa/seed0, from runs or above it
 
@@ -64,7 +63,7 @@ class Run(NamedTuple):
     @property
     def settings(self) -> Tree:
         """The config, flat, with dotted names, without what may differ within a group of seeds."""
-        return {name: value for name, value in settings(self.config).items() if name not in FREE_FIELDS}
+        return {name: value for name, value in settings(self.config).items() if name not in WITHIN_A_GROUP}
 
     @property
     def conditions(self) -> tuple[str, str, str]:

@@ -13,12 +13,12 @@ from typing import Any
 from softaug_jax.appending import appender
 from softaug_jax.checks import UsageError
 from softaug_jax.paths import is_in_bucket, path_of
-from softaug_jax.run_files import read_history, read_json, settings, write_json, write_whole
+from softaug_jax.run_files import DATA_FIELDS, read_history, read_json, settings, write_json, write_whole
 from softaug_jax.train import events
 
 # Fields that do not change what a run computes, so that a workdir may be gone on with under another value. Whether
 # another data.dir holds the same images, `shared.check_train` sees.
-FREE_FIELDS = ("name", "data.dir", "data.download", "data.threads", "data.v2_dir")
+FREE_FIELDS = ("name", *DATA_FIELDS)
 
 
 def warn(sentence: str) -> None:

@@ -73,7 +73,8 @@ def test_runs_are_found_in_folders_once_each(tmp_path):
 
 def test_only_the_seed_makes_no_new_group(tmp_path):
     make = lambda name, **kwargs: read(make_run(tmp_path / name, **kwargs)[0])
-    hard = [make("hard0"), make("hard1", seed=1, changes={"data": {"dir": "elsewhere", "download": False}})]
+    elsewhere = {"dir": "elsewhere", "download": False, "threads": 8, "v2_dir": "elsewhere"}
+    hard = [make("hard0"), make("hard1", seed=1, changes={"data": elsewhere})]
     soft, longer = make("soft", changes=SOFT), make("longer", changes={**SOFT, "epochs": 40})
     groups = group([hard[0], soft, hard[1], longer])
     assert groups == [hard, [soft], [longer]]
