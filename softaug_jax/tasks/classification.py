@@ -22,9 +22,7 @@ from softaug_jax.tasks.class_objective import WEIGHTINGS
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
 
 HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images from occluded ones
-
-
-WINDOWS = ("random_resized", "soft_resized")  # cut by the host
+CUT_BY_HOST = ("random_resized", "soft_resized")
 
 
 def _check(config: Any, num_devices: int) -> None:
@@ -53,15 +51,15 @@ def _check(config: Any, num_devices: int) -> None:
 def _check_window(config: Any) -> None:
     """Images of any size are cut by the host as it decodes them; images in memory by the device."""
     crop, encoded = config.augment.crop, INFO[config.dataset].encoded
-    if crop in WINDOWS and not encoded:
+    if crop in CUT_BY_HOST and not encoded:
         raise UsageError(
             f"config.augment.crop = {crop!r} is for images that the host decodes, and those of {config.dataset} are in "
             "memory. Use soft, hard or none."
         )
-    if encoded and crop not in (*WINDOWS, "none"):
+    if encoded and crop not in (*CUT_BY_HOST, "none"):
         raise UsageError(
             f"config.augment.crop = {crop!r} moves images of one size; those of {config.dataset} have many. Use "
-            f"{', '.join(WINDOWS)} or none."
+            f"{', '.join(CUT_BY_HOST)} or none."
         )
     if encoded:
         if "size_px" not in config.data:
@@ -89,8 +87,8 @@ def _check_window(config: Any) -> None:
 
 RULES = Rules(
     choices={
-        "model.head": heads.HEADS,
-        "augment.crop": ("soft", "hard", "none", *WINDOWS),
+        "model.head": heads.RANGES,
+        "augment.crop": ("soft", "hard", "none", *CUT_BY_HOST),
         "augment.policy": ("none", "randaugment", "trivialaugment"),
         "augment.erase": ("none", "cutout", "random", "soft_random"),
         "augment.mix": ("none", "mixup", "cutmix"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
 
 from softaug_jax import models
-from softaug_jax.checks import Range, UsageError, check_count, fraction, not_negative, positive
+from softaug_jax.checks import Range, UsageError, at_least_one, fraction, not_negative, positive
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import duq
@@ -19,7 +18,23 @@ from softaug_jax.tasks.class_objective import ClassObjective
 from softaug_jax.tasks.duq_objective import DuqObjective
 from softaug_jax.tasks.protocol import Augmenter, Recipe
 
-HEADS = ("linear", "sngp", "duq")
+RANGES: Mapping[str, Mapping[str, Range]] = {  # of each head's own fields
+    "linear": {},
+    "sngp": {
+        "num_features": at_least_one,
+        "amplitude": positive,
+        "length_scale": positive,
+        "ridge": positive,
+        "momentum": fraction,
+        "mean_field": not_negative,
+    },
+    "duq": {
+        "embedding_dim": at_least_one,
+        "length_scale": positive,
+        "momentum": fraction,
+        "gradient_penalty": not_negative,
+    },
+}
 
 
 def image_size(config: Any) -> tuple[int, int]:
@@ -86,10 +101,9 @@ def check(config: Any) -> None:
         )
     if "ddu" in config:
         models.sensitive_argument(config.model.name, config.ddu.sensitive)
-    if head == "sngp":
-        _check_fields("sngp", config.sngp, _SNGP)
+    for field, check_range in RANGES[head].items():
+        check_range(f"config.{head}.{field}", config[head][field])
     if head == "duq":
-        _check_fields("duq", config.duq, _DUQ)
         _check_duq(config)
 
 
@@ -104,28 +118,6 @@ def _check_duq(config: Any) -> None:
     ):
         if value != needed:
             raise UsageError(f"config.{field} = {value!r} does not go with DUQ. Use --config.{field}={needed}.")
-
-
-_count = partial(check_count, at_least=1)
-_SNGP: Mapping[str, Range] = {
-    "num_features": _count,
-    "amplitude": positive,
-    "length_scale": positive,
-    "ridge": positive,
-    "momentum": fraction,
-    "mean_field": not_negative,
-}
-_DUQ: Mapping[str, Range] = {
-    "embedding_dim": _count,
-    "length_scale": positive,
-    "momentum": fraction,
-    "gradient_penalty": not_negative,
-}
-
-
-def _check_fields(name: str, fields: Any, checks: Mapping[str, Range]) -> None:
-    for field, check_field in checks.items():
-        check_field(f"config.{name}.{field}", fields[field])
 
 
 def describe(config: Any) -> str | None:
