@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from softaug_jax import metrics
 from softaug_jax.checks import check_count, check_scalar
 from softaug_jax.evals import linear
 from softaug_jax.evals.calibration import Calibration
 from softaug_jax.evals.classification import Classification
 from softaug_jax.evals.features import Features, extract
 from softaug_jax.evals.protocol import Batch, Batches, Predict
+from softaug_jax.evals.sums import classification_sums
 
 # (key, images uint8 [B, H, W, C]) -> images float [B, H, W, C], both from 0 to 255.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
@@ -85,7 +85,8 @@ class LinearProbe:
         shown = lambda _, logits: logits
         yield from Classification(shown, [scored]).run(state)
         yield from Calibration(shown, [scored], self.num_bins).run(state)
-        yield "probe/train_top1_error", float(_wrong(classifier, scale, train)) / len(train.labels)
+        sums = classification_sums(linear.logits(classifier, scale, train.values), train.labels)
+        yield "probe/train_top1_error", float(sums.wrong) / len(train.labels)
 
     def _train(self, state: Any, train: Features, scale: linear.Scale) -> linear.Classifier:
         num_examples, num_features = train.values.shape
@@ -108,8 +109,3 @@ def _augmented(augment: Augment, key: jax.Array, batches: Batches) -> Iterator[B
     for number, batch in enumerate(batches):
         spread = jax.jit(augment, out_shardings=batch["image"].sharding)
         yield {**batch, "image": spread(jax.random.fold_in(key, number), batch["image"])}
-
-
-@jax.jit
-def _wrong(classifier: linear.Classifier, scale: linear.Scale, features: Features) -> jax.Array:
-    return metrics.classification_sums(linear.logits(classifier, scale, features.values), features.labels).wrong
