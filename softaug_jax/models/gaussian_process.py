@@ -83,17 +83,14 @@ class GaussianProcess(nnx.Module):
         scale = self.options.amplitude * (2.0 / self.options.num_features) ** 0.5
         return scale * jnp.cos(angles + self.phases[...].reshape(1, -1))
 
-    def precision(self) -> jax.Array:
-        """The posterior's precision matrix, [D, D]: r I before the first step."""
-        return self._precision(self.options.ridge)
-
     def variance(self, phi: jax.Array) -> jax.Array:
         """The posterior's variance of each example's logits, [B]; the prior's is r * |phi|^2 / r."""
         ridge, factor = self._decomposed()
         solved = jax.scipy.linalg.solve_triangular(factor, phi.T, lower=True)
         return ridge * jnp.sum(jnp.square(solved), 0)
 
-    def _precision(self, ridge: jax.typing.ArrayLike) -> jax.Array:
+    def precision(self, ridge: jax.typing.ArrayLike) -> jax.Array:
+        """The posterior's precision matrix, [D, D]: r I before the first step."""
         weight = self.weight[...]
         average = self.moment[...] / jnp.where(weight > 0, weight, 1.0)
         return jnp.asarray(ridge) * jnp.eye(self.options.num_features) + self.num_train * average
@@ -105,13 +102,13 @@ class GaussianProcess(nnx.Module):
         which float32 rounds off several times a ridge of 1, and the root of a negative number makes all logits NaN.
         """
         ridge = jnp.float32(self.options.ridge)
-        precision = self._precision(ridge)
+        precision = self.precision(ridge)
         factor = jnp.linalg.cholesky(precision)
         larger = jnp.maximum(ridge, ROUNDING * self.options.num_features * jnp.trace(precision))
         return jax.lax.cond(
             jnp.isfinite(factor).all(),
             lambda: (ridge, factor),
-            lambda: (larger, jnp.linalg.cholesky(self._precision(larger))),
+            lambda: (larger, jnp.linalg.cholesky(self.precision(larger))),
         )
 
 

@@ -84,14 +84,17 @@ class BatchNorm(nnx.BatchNorm):
 
     Args:
       affine: whether a learnt scale and bias follow.
-      group: examples whose statistics are taken together in training, a divisor of the batch; 0: all.
+
+    Attributes:
+      group: examples whose statistics are taken together in training, as `group_norms` sets it; 0: all.
     """
 
-    def __init__(self, channels: int, *, affine: bool = True, group: int = 0, dtype: Any, rngs: nnx.Rngs):
+    group: int = 0
+
+    def __init__(self, channels: int, *, affine: bool = True, dtype: Any, rngs: nnx.Rngs):
         super().__init__(
             channels, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine, dtype=dtype, rngs=rngs
         )
-        self.group = group
 
     def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
         """Normalises [B, ..., C], images or vectors, over all axes but the last, in training a group at a time.

@@ -26,14 +26,14 @@ def test_mean_precision_and_prediction_by_hand(rng):
         np.testing.assert_allclose(process(jnp.float32(batch)), phi @ beta, atol=1e-4)
         moment, weight = 0.8 * moment + 0.2 * phi.T @ phi / 8, 0.8 * weight + 0.2
     precision = 0.5 * np.eye(12) + 40 * moment / weight
-    np.testing.assert_allclose(process.precision(), precision, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(process.precision(OPTIONS.ridge), precision, rtol=1e-4, atol=1e-4)
     test = rng.normal(size=(4, 5))
     phi = features_by_hand(process, test)
     variance = 0.5 * np.diag(phi @ np.linalg.inv(precision) @ phi.T)
     expected = phi @ beta / np.sqrt(1 + 0.7 * variance)[:, None]
     process.set_view(use_running_average=True)
     np.testing.assert_allclose(process(jnp.float32(test)), expected, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(process.precision(), precision, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(process.precision(OPTIONS.ridge), precision, rtol=1e-4, atol=1e-4)
 
 
 def test_before_the_first_step_the_posterior_is_the_prior(rng):

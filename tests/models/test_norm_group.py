@@ -10,7 +10,7 @@ from flax import nnx
 
 from benchmarks import hlo
 from softaug_jax import models
-from softaug_jax.models.layers import BatchNorm
+from softaug_jax.models.layers import BatchNorm, group_norms
 from softaug_jax.train import sharding
 
 IMAGES = np.random.default_rng(0).normal(size=(16, 8, 8, 1)).astype(np.float32)
@@ -23,7 +23,7 @@ def normalize(graph, state, x):
 
 @pytest.mark.parametrize("group", [2, 4])
 def test_one_device_and_eight_give_the_same_whether_a_device_holds_a_group_or_half_of_one(group):
-    graph, state = nnx.split(BatchNorm(1, dtype=jnp.float32, rngs=nnx.Rngs(0), group=group))
+    graph, state = nnx.split(group_norms(BatchNorm(1, dtype=jnp.float32, rngs=nnx.Rngs(0)), group))
     results = []
     for devices in (1, 8):
         shardings = sharding.over(jax.devices()[:devices])
