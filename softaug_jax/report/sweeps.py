@@ -30,11 +30,6 @@ class Sweep(NamedTuple):
     soft: list[list[Run]]  # by sigma, k and mode, the seeds of each
     smoothed: list[list[Run]]  # hard crops with label smoothing, by alpha, the seeds of each
 
-    @property
-    def runs(self) -> list[Run]:
-        """All of them."""
-        return [*self.baseline, *(run for members in (*self.soft, *self.smoothed) for run in members)]
-
     def panels(self) -> Panels:
         """The error reductions against the baseline, in points."""
         base = _error(self.baseline)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,8 @@ class Checkpoints:
 
     def _rename(self, step: int) -> str:
         """Gives a damaged checkpoint another name, and returns it."""
-        aside = next(name for name in _names(f"{step}.damaged") if not (self.folder / name).exists())
+        names = chain([f"{step}.damaged"], (f"{step}.damaged-{number}" for number in count(2)))
+        aside = next(name for name in names if not (self.folder / name).exists())
         (self.folder / str(step)).rename(self.folder / aside)
         return aside
 
@@ -229,15 +231,6 @@ def _check_file(path: Path, name: str) -> None:
             json.loads(content)
         except ValueError:
             raise ValueError(f"{name} is not the JSON that was written") from None
-
-
-def _names(first: str) -> Any:
-    """The name, then name-2, name-3 and so on."""
-    yield first
-    number = 2
-    while True:
-        yield f"{first}-{number}"
-        number += 1
 
 
 def _is_wait(error: BaseException) -> bool:

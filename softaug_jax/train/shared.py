@@ -57,13 +57,13 @@ def _digest(values: np.ndarray) -> str:
     return f"{values.dtype}{list(values.shape)}, crc32 {zlib.crc32(np.ascontiguousarray(values).data):08x}"
 
 
-def wait_until_seen(folder: Workdir, seconds: float = SEEN_SECONDS) -> None:
+def wait_until_seen(folder: Workdir) -> None:
     """Waits until this process sees what the first one made; UsageError if it does not."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SEEN_SECONDS
     while not folder.is_run():
         if time.monotonic() > end:
             raise UsageError(
                 f"--workdir={folder.path} is not the same folder on every machine: process {jax.process_index()} does "
-                f"not see what process 0 wrote there {seconds:g} s ago. Name one on a file system that all share."
+                f"not see what process 0 wrote there {SEEN_SECONDS:g} s ago. Name one on a file system that all share."
             )
         time.sleep(0.1)

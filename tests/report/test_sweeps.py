@@ -70,7 +70,7 @@ def test_runs_that_differ_in_anything_else_are_of_other_figures(runs):
     put(runs / "other_epochs", "cifar10_sa", "epochs=100", 0.030)
     put(runs / "hard16", "cifar10_baseline", "pad_px=16", 0.030)
     (sweep,) = sweeps(find([runs]))
-    names = {run.workdir.name for run in sweep.runs}
+    names = {run.workdir.name for seeds in (sweep.baseline, *sweep.soft, *sweep.smoothed) for run in seeds}
     assert names == {"hard0", "hard1", "soft0.1", "soft0.3", "soft0.5", "target", "target3", "none", "smooth"}
 
 
