@@ -68,10 +68,7 @@ class HardWindow(NamedTuple):
         return images, fully_visible(images)
 
 
-Window = SoftWindow | HardWindow
-
-
-def refuse_to_draw(window: Window) -> NoReturn:
+def refuse_to_draw(window: SoftWindow | HardWindow) -> NoReturn:
     """Raises UsageError: a window that has come without its boxes."""
     raise UsageError(
         f"{type(window).__name__} is drawn on the host, where the images are decoded, and the batch has no boxes for "

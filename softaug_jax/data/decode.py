@@ -49,7 +49,7 @@ class Encoded(NamedTuple):
     width: int
 
 
-class Window(NamedTuple):
+class Decoded(NamedTuple):
     """Decoded pixels."""
 
     pixels: np.ndarray  # uint8 [h, w, 3]
@@ -140,11 +140,11 @@ def _span(start: float, stop: float, length_px: int, size_px: int) -> Span | Non
     return Span(max(begin + first * step, 0.0), min(begin + last * step, float(length_px)), first, last)
 
 
-def _decode(image: Encoded, rows: Span, columns: Span) -> Window:
+def _decode(image: Encoded, rows: Span, columns: Span) -> Decoded:
     """Decodes at least what the filter reaches."""
     if image.header.format == "JPEG" and image.header.mode in ("RGB", "L") and _is_complete(image.data):
         return _decode_window(image, rows, columns)
-    return Window(_decode_whole(image), 0, 0, 1)
+    return Decoded(_decode_whole(image), 0, 0, 1)
 
 
 def _is_complete(data: bytes) -> bool:
@@ -152,7 +152,7 @@ def _is_complete(data: bytes) -> bool:
     return END_OF_JPEG in data[-TRAILER_BYTES:]
 
 
-def _decode_window(image: Encoded, rows: Span, columns: Span) -> Window:
+def _decode_window(image: Encoded, rows: Span, columns: Span) -> Decoded:
     """Decodes what the filter reaches of a JPEG, shrunk if it is much larger than the output."""
     tf = tensorflow()
     shrink = min(rows.shrink, columns.shrink)
@@ -168,8 +168,8 @@ def _decode_window(image: Encoded, rows: Span, columns: Span) -> Window:
             dct_method="INTEGER_ACCURATE",  # as fast as the default, and to the bit what Pillow has
         )
     except tf.errors.InvalidArgumentError:
-        return Window(_decode_whole(image), 0, 0, 1)  # Pillow knows more kinds, or says what is wrong with this one
-    return Window(np.asarray(memoryview(pixels)), top, left, ratio)  # no copy
+        return Decoded(_decode_whole(image), 0, 0, 1)  # Pillow knows more kinds, or says what is wrong with this one
+    return Decoded(np.asarray(memoryview(pixels)), top, left, ratio)  # no copy
 
 
 def _reach(span: Span, length_px: int, ratio: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from softaug_jax.augment import Chain, Flip, Member, Pair
 from softaug_jax.checks import UsageError, check_scalar
 from softaug_jax.data.decode import Box, UnreadableImage, cut, evaluation_box, read_header
-from softaug_jax.data.image_filling import Job, Unreadable, default_threads, filled
+from softaug_jax.data.image_filling import Filling, Unreadable, default_threads, filled
 from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.prefetch import to_device
 from softaug_jax.data.tf_import import tensorflow
@@ -76,7 +76,7 @@ def train_batches(
     part = batch_size // process_count
     positions = slice(process_index * part, (process_index + 1) * part)
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[Filling]:
         step = start_step
         while True:
             draws = draws_at(tf.constant(step, tf.int64))
@@ -118,8 +118,8 @@ class _Part:
         if self._window is not None:
             self._batch[self._window.name] = np.empty((count, 4), np.float32)
 
-    def job(self) -> Job:
-        return Job(self._batch, self._fill)
+    def job(self) -> Filling:
+        return Filling(self._batch, self._fill)
 
     def _is_on(self, member: Member) -> bool:
         return member.until_step is None or self._step < member.until_step
@@ -217,7 +217,7 @@ class EvalImages:
         jobs = (self._job(number * self._batch_size + first) for number in range(len(self)))
         return to_device(filled(jobs, self._num_threads), self._sharding)
 
-    def _job(self, start: int) -> Job:
+    def _job(self, start: int) -> Filling:
         index = np.arange(start, start + self._part, dtype=np.int32)
         example = index % len(self._images)  # padding repeats real images, so that nothing unusual reaches the network
         batch = {
@@ -236,4 +236,4 @@ class EvalImages:
                 self.unreadable.note(int(example[i]), error)
                 batch["mask"][i] = False
 
-        return Job(batch, fill)
+        return Filling(batch, fill)

@@ -24,7 +24,7 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Job(NamedTuple):
+class Filling(NamedTuple):
     """A batch that is being filled, and what fills its i-th example."""
 
     batch: dict[str, np.ndarray]
@@ -58,10 +58,10 @@ class Unreadable:
         )
 
 
-def filled(jobs: Iterable[Job], num_threads: int) -> Iterator[dict[str, np.ndarray]]:
+def filled(jobs: Iterable[Filling], num_threads: int) -> Iterator[dict[str, np.ndarray]]:
     """Yields the jobs' batches in order, while threads fill the next ones."""
     check_scalar("num_threads", num_threads, at_least=1)
-    waiting: deque[tuple[Job, list[Future[None]]]] = deque()
+    waiting: deque[tuple[Filling, list[Future[None]]]] = deque()
 
     def finish() -> dict[str, np.ndarray]:
         job, tasks = waiting.popleft()
@@ -69,7 +69,7 @@ def filled(jobs: Iterable[Job], num_threads: int) -> Iterator[dict[str, np.ndarr
             task.result()
         return job.batch
 
-    def fill(job: Job, start: int) -> None:
+    def fill(job: Filling, start: int) -> None:
         for i in range(start, min(start + IMAGES_A_TASK, len(job.batch["label"]))):
             job.fill(i)
 

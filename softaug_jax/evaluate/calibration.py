@@ -17,7 +17,7 @@ from softaug_jax.evaluate.ensemble import ensemble
 from softaug_jax.evaluate.networks import Group, restored
 from softaug_jax.evaluate.results import Results, about_seeds
 from softaug_jax.evaluate.temperature import cross_fit
-from softaug_jax.report.curves import Binned, reliability_diagram
+from softaug_jax.report.curves import ReliabilityLine, reliability_diagram
 from softaug_jax.report.statistics import mean_and_error
 from softaug_jax.report.table import Column, Row, Table
 from softaug_jax.train.evaluation import eval_batches
@@ -38,7 +38,7 @@ TEMPERATURE_NOTES = (
 Figures = dict[str, Any]
 
 
-class Tested(NamedTuple):
+class Scores(NamedTuple):
     """A row of the tables: a group's networks, or one ensemble of them."""
 
     label: str
@@ -64,31 +64,31 @@ def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shard
     for row in rows:
         ece, _ = mean_and_error([network[f"ece_{first}_bins"] for network in row.networks])
         bins = np.sum([[network[name] for name in metrics.BIN_NAMES] for network in row.networks], axis=0)
-        lines.append(Binned(f"{row.label}: ECE {100 * ece:.2f} %", bins, len(row.networks)))
+        lines.append(ReliabilityLine(f"{row.label}: ECE {100 * ece:.2f} %", bins, len(row.networks)))
     reliability_diagram(results.figure("reliability"), lines)
     results.done()
 
 
-def _group_rows(config: Any, group: Group, batches: Any, results: Results, shardings: Shardings) -> Iterator[Tested]:
+def _group_rows(config: Any, group: Group, batches: Any, results: Results, shardings: Shardings) -> Iterator[Scores]:
     """The row of a group, and that of its ensemble if it is asked for and the group has several networks."""
-    tested, members = Tested(group.legend, group.facts, []), []
+    scores, members = Scores(group.legend, group.facts, []), []
     count = len(group.sources)
     with_ensemble = config.ensemble and count > 1
     for network in restored(group, shardings):
         predictions = collect(network.predict, network.state, batches)
         figures = measure(predictions, config.num_bins, config.seed)
-        tested.networks.append(figures)
+        scores.networks.append(figures)
         members += [predictions] if with_ensemble else []
         results.record(group, [network.source], figures)
         print(f"{network.source.path}: {_in_words(config, figures)}", flush=True)
-    yield tested
+    yield scores
     if with_ensemble:
         figures = measure(ensemble(members), config.num_bins, config.seed)
         name = f"{count}-ensemble"
         label = f"{group.label}, {name}"
         results.record(group, group.sources, figures, label)
         print(f"{label}: {_in_words(config, figures)}", flush=True)
-        yield Tested(label, (group.facts[0], f"{group.facts[1]}, {name}", *group.facts[2:]), [figures])
+        yield Scores(label, (group.facts[0], f"{group.facts[1]}, {name}", *group.facts[2:]), [figures])
 
 
 def measure(predictions: Predictions, num_bins: Sequence[int], seed: int) -> Figures:
@@ -151,7 +151,7 @@ def _in_words(config: Any, figures: Figures) -> str:
     return f"top-1 error {figures['top1_error']:.2%}, NLL {figures['nll']:.4f}, ECE {', '.join(ece)}"
 
 
-def write_tables(config: Any, groups: Sequence[Group], rows: Sequence[Tested], results: Results) -> None:
+def write_tables(config: Any, groups: Sequence[Group], rows: Sequence[Scores], results: Results) -> None:
     """Writes the figures of the networks as they are, and in a table of their own those after a temperature."""
     errors = [
         (f"{kind}_{number}_bins", f"{words} %", f"({number} bins)")
@@ -184,6 +184,6 @@ def _about_unfitted(labels: Sequence[str]) -> list[str]:
     return [f"Of {', '.join(labels)}, {about}"] if labels else []
 
 
-def _rows(rows: Sequence[Tested], columns: Sequence[Column]) -> list[Row]:
+def _rows(rows: Sequence[Scores], columns: Sequence[Column]) -> list[Row]:
     figures = lambda row: {c.key: mean_and_error([network[c.key] for network in row.networks]) for c in columns}
     return [Row(row.facts, len(row.networks), figures(row)) for row in rows]

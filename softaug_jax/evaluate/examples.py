@@ -10,7 +10,7 @@ import numpy as np
 
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.evals import Batch, Occlusion
-from softaug_jax.evaluate.networks import Network
+from softaug_jax.evaluate.networks import Restored
 from softaug_jax.report.occluded_examples import Verdict, occluded_examples
 
 SHOWN_NETWORKS = 2  # lines of text that fit below an image
@@ -27,7 +27,7 @@ class Examples:
         self._images: list[np.ndarray] = []
         self._verdicts: dict[str, list[list[Verdict]]] = {}
 
-    def ask(self, label: str, network: Network, occlusion: Occlusion) -> None:
+    def ask(self, label: str, network: Restored, occlusion: Occlusion) -> None:
         """Asks a network, unless enough have been asked; `occlusion` covers the images, for all alike."""
         if len(self._verdicts) == SHOWN_NETWORKS or not len(self._chosen):
             return

@@ -56,7 +56,7 @@ class Group(NamedTuple):
         return f"{self.label} (n = {len(self.sources)})" if len(self.sources) > 1 else self.label
 
 
-class Network(NamedTuple):
+class Restored(NamedTuple):
     """A network that can be tested: predict(state, images) gives logits."""
 
     source: Source
@@ -87,7 +87,7 @@ def find(config: Any) -> list[Group]:
     return found
 
 
-def restored(group: Group, shardings: Shardings) -> Iterator[Network]:
+def restored(group: Group, shardings: Shardings) -> Iterator[Restored]:
     """The group's networks one after another, on the devices; all share one compiled `predict`."""
     if "epochs" not in group.config:
         yield from _loaded(group, shardings)
@@ -96,10 +96,10 @@ def restored(group: Group, shardings: Shardings) -> Iterator[Network]:
     parts = setup.build(group.config, num_train)  # on which a Gaussian process's logits depend
     predict = jit_predict(parts.predict, parts.info, shardings)
     for source in group.sources:
-        yield Network(source, predict, finished.restore(Workdir(source.path), parts, shardings))
+        yield Restored(source, predict, finished.restore(Workdir(source.path), parts, shardings))
 
 
-def _loaded(group: Group, shardings: Shardings) -> Iterator[Network]:
+def _loaded(group: Group, shardings: Shardings) -> Iterator[Restored]:
     """The imported network, in a state that has never been trained here."""
     about, wanted = group.about, group.config.model
     model = models.create(
@@ -110,7 +110,7 @@ def _loaded(group: Group, shardings: Shardings) -> Iterator[Network]:
     for source in group.sources:
         params, batch_stats = weights.load(source.path, model)
         state = TrainState(params, batch_stats, (), (), jnp.zeros((), jnp.int32), jax.random.key(0))
-        yield Network(source, predict, jax.device_put(state, shardings.replicated))
+        yield Restored(source, predict, jax.device_put(state, shardings.replicated))
 
 
 def _runs(paths: Sequence[str], dataset: str) -> list[Run]:

@@ -12,9 +12,9 @@ from softaug_jax.data.info import DatasetInfo
 from softaug_jax.evals import NOISE, Batch, Occlusion
 from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.evaluate.examples import Examples
-from softaug_jax.evaluate.networks import Group, Network, restored
+from softaug_jax.evaluate.networks import Group, Restored, restored
 from softaug_jax.evaluate.results import Results, about_seeds
-from softaug_jax.report.curves import Occluded, occlusion_lines
+from softaug_jax.report.curves import OcclusionLine, occlusion_lines
 from softaug_jax.report.statistics import Figure, mean_and_error
 from softaug_jax.report.table import Column, Row, Table
 from softaug_jax.train.evaluation import eval_batches
@@ -61,7 +61,7 @@ def run(config: Any, groups: Sequence[Group], results: Results, shardings: Shard
     results.done()
 
 
-def evaluator(config: Any, network: Network, batches: Iterable[Batch], fill: str, about: DatasetInfo) -> Occlusion:
+def evaluator(config: Any, network: Restored, batches: Iterable[Batch], fill: str, about: DatasetInfo) -> Occlusion:
     """The evaluator of a network under one fill: the same squares for every network."""
     colours: dict[str, Any] = {
         "mean": np.asarray([255.0 * mean for mean in about.mean], np.float32),
@@ -121,6 +121,6 @@ def draw_lines(config: Any, groups: Sequence[Group], measured: Sequence[Sequence
         for group, networks in zip(groups, measured, strict=True):
             errors = {share_of[level]: figure for level, figure in over_seeds(networks, fill, ERROR).items()}
             spreads = {share_of[level]: mean for level, (mean, _) in over_seeds(networks, fill, SPREAD).items()}
-            lines.append(Occluded(group.legend, dict(sorted(errors.items())), spreads))
+            lines.append(OcclusionLine(group.legend, dict(sorted(errors.items())), spreads))
         panels[FILLS[fill].capitalize()] = lines
     occlusion_lines(results.figure("occlusion"), panels)

@@ -17,7 +17,7 @@ class Outputs(NamedTuple):
     pullback: Callable[[jax.Array], tuple[jax.Array]] | None  # gradient by embeddings -> by images, itself a pytree
 
 
-class Embeddings(nnx.Module):
+class ClassEmbeddings(nnx.Module):
     """z_c = W_c f: features [B, F] to one embedding for each class, [B, N, E], in float32 (Eq. 1)."""
 
     def __init__(self, channels: int, num_classes: int, embedding_dim: int, *, rngs: Any):

@@ -20,7 +20,7 @@ TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
 EARLY = 0.1  # share of the epochs in which a line may start so high that it is cut
 
 
-class Binned(NamedTuple):
+class ReliabilityLine(NamedTuple):
     """A line of a reliability diagram."""
 
     label: str
@@ -28,7 +28,7 @@ class Binned(NamedTuple):
     runs: int = 1  # whose bins are added up: of the same test images, which count once for the bars
 
 
-class Occluded(NamedTuple):
+class OcclusionLine(NamedTuple):
     """A line of errors under occlusion; all numbers in [0, 1]."""
 
     label: str
@@ -82,11 +82,11 @@ def reliability(path: str | Path, runs: Sequence[Run]) -> None:
     for members, label in zip(groups, legend(groups), strict=True):
         ece, _ = mean_and_error([run.results["ece"] for run in members])
         bins = np.sum([run.bins() for run in members], axis=0)  # type: ignore[arg-type]
-        lines.append(Binned(f"{label}: ECE\u00a0{100 * ece:.2f}\u00a0%", bins, len(members)))
+        lines.append(ReliabilityLine(f"{label}: ECE\u00a0{100 * ece:.2f}\u00a0%", bins, len(members)))
     reliability_diagram(path, lines)
 
 
-def reliability_diagram(path: str | Path, lines: Sequence[Binned]) -> None:
+def reliability_diagram(path: str | Path, lines: Sequence[ReliabilityLine]) -> None:
     """Draws accuracy against confidence by bin, and how many examples each bin holds.
 
     Bars are binomial standard errors over the test images, on which several seeds are alike right or wrong: they make
@@ -117,12 +117,12 @@ def occlusion(path: str | Path, runs: Sequence[Run]) -> None:
     for members, label in zip(groups, legend(groups), strict=True):
         shares = sorted(set.intersection(*(set(run.occlusion()) for run in members)))
         lines.append(
-            Occluded(label, {s: mean_and_error([run.occlusion()[s] for run in members]) for s in shares}),
+            OcclusionLine(label, {s: mean_and_error([run.occlusion()[s] for run in members]) for s in shares}),
         )
     occlusion_lines(path, {"": lines})
 
 
-def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[Occluded]]) -> None:
+def occlusion_lines(path: str | Path, panels: Mapping[str, Sequence[OcclusionLine]]) -> None:
     """Draws top-1 error against the occluded share of the image (arXiv:2211.04625, Fig. 5).
 
     Bars are standard errors of the mean over seeds, bands the standard deviation over draws, where there are several.
@@ -167,7 +167,7 @@ def _top(axes: Axes) -> float:
     return 1.05 * float(min(largest, 2 * settled)) if settled > 0 else 1.0
 
 
-def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
+def _keys_of_spread(lines: Sequence[OcclusionLine]) -> list[Any]:
     """Legend entries that say what bars and bands are, as far as there are any; bars alone are the seeds', as ever."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -182,7 +182,7 @@ def _keys_of_spread(lines: Sequence[Occluded]) -> list[Any]:
     return keys
 
 
-def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:
+def _occlusion_line(axes: Axes, number: int, line: OcclusionLine) -> Any:
     # NaN is no bar, where 0 would be a cap.
     points = [(share, mean, np.nan if error is None else error) for share, (mean, error) in line.errors.items()]
     shares, means, errors = 100 * np.transpose(points)
@@ -194,7 +194,7 @@ def _occlusion_line(axes: Axes, number: int, line: Occluded) -> Any:
     return axes.errorbar(shares, means, yerr=errors if has_bars else None, label=line.label, **style)
 
 
-def _reliability_line(axes: Axes, line: Binned, number: int, with_bars: bool) -> Any:
+def _reliability_line(axes: Axes, line: ReliabilityLine, number: int, with_bars: bool) -> Any:
     counts, confidences, accuracies = line.bins[:, line.bins[0] > 0]
     # With one success and one failure added, so that a bin of a few examples, all right or all wrong, has its bar too.
     images = counts / line.runs

@@ -67,7 +67,7 @@ def _network(config: Any, about: DatasetInfo, schedule: Schedule, **options: Any
                 rngs=rngs,
             )
         elif config.model.head == "duq":
-            network.classifier = duq.Embeddings(channels, about.num_classes, config.duq.embedding_dim, rngs=rngs)
+            network.classifier = duq.ClassEmbeddings(channels, about.num_classes, config.duq.embedding_dim, rngs=rngs)
         return network
 
     return models.create(

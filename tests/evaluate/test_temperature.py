@@ -53,7 +53,7 @@ def test_the_table_says_of_which_row_there_is_none(tmp_path):
     config = get_config()
     config.num_bins = (10,)
     figures = calibration.measure(sure, config.num_bins, seed=0)
-    row = calibration.Tested("sure", ("config", "method", "data", "model", "1"), [figures])
+    row = calibration.Scores("sure", ("config", "method", "data", "model", "1"), [figures])
     calibration.write_tables(config, [], [row], Results(tmp_path, config))
     assert "Of sure, no temperature is best on a half of the test set" in (tmp_path / "temperature.md").read_text()
     assert "Of sure" not in (tmp_path / "table.md").read_text()

@@ -70,7 +70,7 @@ def test_a_start_that_is_far_above_the_rest_is_cut(tmp_path, drawn):
 
 def test_a_reliability_diagram_s_bars_are_of_the_test_images_whatever_the_seeds(tmp_path, drawn):
     bins = np.array([[40.0, 0, 60], [10, 0, 54], [16, 0, 45]])
-    lines = [curves.Binned("one", bins), curves.Binned("four", 4 * bins, runs=4)]
+    lines = [curves.ReliabilityLine("one", bins), curves.ReliabilityLine("four", 4 * bins, runs=4)]
     upper, lower = drawn(curves, curves.reliability_diagram, tmp_path / "figure.png", lines)
     bars = [[sqrt(p * (1 - p) / n) for p, n in ((17 / 42, 42), (46 / 62, 62))]] * 2
     for line, bar in zip(upper.containers, bars, strict=True):
@@ -81,7 +81,7 @@ def test_a_reliability_diagram_s_bars_are_of_the_test_images_whatever_the_seeds(
 
 def test_errors_under_occlusion_are_drawn_whole(tmp_path, drawn):
     errors = {share / 10: (0.05, None) for share in range(10)} | {1.0: (0.9, 0.01)}
-    lines = [curves.Occluded("a", errors), curves.Occluded("b", {0.5: (0.4, None)}, {0.5: 0.03})]
+    lines = [curves.OcclusionLine("a", errors), curves.OcclusionLine("b", {0.5: (0.4, None)}, {0.5: 0.03})]
     (axes,) = drawn(curves, curves.occlusion_lines, tmp_path / "figure.png", {"": lines})
     first, second = axes.containers
     np.testing.assert_allclose(first.lines[0].get_ydata(), [5] * 10 + [90])
