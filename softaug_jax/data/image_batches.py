@@ -20,7 +20,7 @@ from softaug_jax.data.image_filling import Filling, Unreadable, default_threads,
 from softaug_jax.data.image_set import ImageSet
 from softaug_jax.data.prefetch import to_device
 from softaug_jax.data.tf_import import tensorflow
-from softaug_jax.data.tfdata import SAMPLERS, check_stream, draw_seed, example_indices
+from softaug_jax.data.tfdata import check_stream, draw_seed, example_indices, member_draws
 from softaug_jax.data.windows import WINDOWS, window_of
 
 UNREADABLE_IN_A_ROW = 100  # so many are no accident
@@ -159,22 +159,17 @@ def _drawing(
     """A function of the step: which examples the global batch takes, and the draws for them."""
     tf = tensorflow()
     window = window_of(chain)
-    drawn = [(m.name, m.transform) for m in chain.members if type(m.transform) in SAMPLERS]
 
     def draws_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        seed_of = lambda name: draw_seed(tf, seed, name, step)
         numbers = tf.zeros((batch_size, 0))
         if window is not None:
             sample = WINDOWS[type(window.transform)].sample
-            numbers = sample(tf, window.transform, seed_of(window.name), batch_size)
+            numbers = sample(tf, window.transform, draw_seed(tf, seed, window.name, step), batch_size)
         return {
             "example": example_indices(tf, positions, count, seed),
             "window": numbers,
-            "members": {
-                name: SAMPLERS[type(transform)](tf, transform, seed_of(name), batch_size, (size_px, size_px))
-                for name, transform in drawn
-            },
+            "members": member_draws(tf, chain, seed, step, batch_size, (size_px, size_px)),
         }
 
     return tf.function(draws_at).get_concrete_function(tf.TensorSpec((), tf.int64))

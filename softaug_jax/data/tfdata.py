@@ -68,17 +68,14 @@ def train_batches(
     part = batch_size // process_count
     begin = process_index * part
     size = arrays.images.shape[1:3]
-    drawn = [(m.name, m.transform) for m in chain.members if type(m.transform) in SAMPLERS]
 
     def batch_at(step: Any) -> dict[str, Any]:
         positions = step * batch_size + tf.range(begin, begin + part, dtype=tf.int64)
         indices = example_indices(tf, positions, len(arrays.labels), seed)
         batch = {"image": tf.gather(images, indices), "label": tf.gather(labels, indices)}
-        for name, transform in drawn:
-            # Drawn for the global batch and sliced, so that the draws are the same for any number of processes.
-            draws = SAMPLERS[type(transform)](tf, transform, draw_seed(tf, seed, name, step), batch_size, size)
-            batch[name] = draws[begin : begin + part]
-        return batch
+        # Drawn for the global batch and sliced, so that the draws are the same for any number of processes.
+        draws = member_draws(tf, chain, seed, step, batch_size, size)
+        return {**batch, **{name: values[begin : begin + part] for name, values in draws.items()}}
 
     dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
     dataset = dataset.map(batch_at, num_parallel_calls=num_threads, deterministic=True).prefetch(PREFETCH_BATCHES)
@@ -127,6 +124,17 @@ def example_indices(tf: Any, positions: Any, count: int, seed: int) -> Any:
         max_index=tf.constant(count - 1, tf.int64),
         rounds=SHUFFLE_ROUNDS,
     )
+
+
+def member_draws(
+    tf: Any, chain: Chain | Pair, seed: int, step: Any, batch: int, size: tuple[int, int]
+) -> dict[str, Any]:
+    """The draws of a step for those of the chain's members that are drawn here, by their names, [batch, ...] each."""
+    return {
+        m.name: SAMPLERS[type(m.transform)](tf, m.transform, draw_seed(tf, seed, m.name, step), batch, size)
+        for m in chain.members
+        if type(m.transform) in SAMPLERS
+    }
 
 
 def draw_seed(tf: Any, seed: int, name: str, step: Any) -> Any:
