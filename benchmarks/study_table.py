@@ -41,14 +41,13 @@ class Line(NamedTuple):
 
     def cells(self) -> list[str]:
         """As text; errors in percent."""
-        shown = lambda column: layout.shown(self.figures.get(column.key), column.scale, column.digits)
         return [
             *(self.entry.model, self.entry.method, str(len(self.runs))),
             layout.shown(paper_figure(self.entry), 100, 2),
-            shown(ERROR) if self.runs else "not run",
+            ERROR.shown(self.figures) if self.runs else "not run",
             layout.shown(self.change, 100, 2, "+"),
             "-" if self.noise is None else f"{100 * self.noise:.2f}",
-            *(shown(column) for column in (*REST, *HIDDEN, SPEED)),
+            *(column.shown(self.figures) for column in (*REST, *HIDDEN, SPEED)),
         ]
 
     def fields(self, name: str, epochs: int) -> list[object]:

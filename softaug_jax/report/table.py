@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from softaug_jax.report import layout
@@ -18,6 +18,10 @@ class Column(NamedTuple):
     header: str
     scale: float
     digits: int
+
+    def shown(self, figures: Mapping[str, Figure]) -> str:
+        """It among the figures of a row, as text."""
+        return layout.shown(figures.get(self.key), self.scale, self.digits)
 
 
 class Row(NamedTuple):
@@ -64,7 +68,7 @@ class Table(NamedTuple):
 
     def _cells(self) -> list[list[str]]:
         header = [*self.facts, "n", *(column.header for column in self.columns)]
-        return [header, *([*row.facts, str(row.n), *(_shown(row, c) for c in self.columns)] for row in self.rows)]
+        return [header, *([*row.facts, str(row.n), *(c.shown(row.figures) for c in self.columns)] for row in self.rows)]
 
 
 def comparison(runs: Sequence[Run]) -> Table:
@@ -103,10 +107,6 @@ def _columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     ordered = sorted(levels, key=lambda level: float(level.rstrip("%")))
     occluded = [Column(OCCLUSION + level, f"{level} hidden", 100, 2) for level in ordered]
     return (*MEASURED, *occluded, SPEED)
-
-
-def _shown(row: Row, column: Column) -> str:
-    return layout.shown(row.figures.get(column.key), column.scale, column.digits)
 
 
 def about_seeds(groups: Sequence[Sequence[Run]]) -> str:
