@@ -121,7 +121,7 @@ case $step in
 all | create | install | run | resume | delete) shift ;;
 *) fail "say what to do first: all, create, install, run, resume or delete." ;;
 esac
-name='' zone='' type='' version=tpu-ubuntu2204-base spot='' data='' dry_run='' tries=50 workdir=''
+name='' zone='' type='' version=tpu-ubuntu2204-base spot='' data='' dry_run='' tries=50
 while (($#)); do
   case $1 in
   --name=* | --zone=* | --type=* | --version=* | --data=* | --tries=*)
@@ -139,19 +139,17 @@ while (($#)); do
   shift
 done
 train=("$@")
-for word in "$@"; do
-  [[ $word != --workdir=* ]] || workdir=${word#--workdir=}
-done
-workdir=$(sed -E 's|([^:/])/+|\1/|g; s|/$||' <<<"$workdir") # as Python takes it: in a bucket a//b and a/b/ are others
 [[ -z $data || $data == gs://?* ]] || fail "--data=$data must be in a bucket, as in --data=gs://BUCKET/imagenet."
 [[ $tries =~ ^[1-9][0-9]*$ ]] || fail "--tries=$tries must be a whole number, at least 1."
 [[ -n $name ]] || fail "name the slice, as in --name=sa."
 [[ -n $zone ]] || fail "name its zone, as in --zone=us-central2-b."
 case $step in all | create | resume) [[ -n $type ]] || fail "name its type, as in --type=v4-8." ;; esac
-case $step in all | run | resume) [[ -n $workdir ]] || fail "give main.py's options after --, with a --workdir." ;; esac
-case $step in all | resume)
+case $step in
+run) [[ " $*" == *" --workdir="?* ]] || fail "give main.py's options after --, with a --workdir." ;;
+all | resume)
+  workdir=$("$(dirname "$0")/workdir_of.sh" "$@")
+  workdir=$(sed -E 's|([^:/])/+|\1/|g; s|/$||' <<<"$workdir") # as Python takes it: in a bucket a//b and a/b/ are others
   [[ $workdir == gs://?* ]] || fail "--workdir=$workdir would be deleted with the slice. Use a bucket, as in --workdir=gs://MY_BUCKET/sa."
-  "$(dirname "$0")/workdir_of.sh" "$@" >/dev/null # refuses what is no training
   ;;
 esac
 
