@@ -137,8 +137,8 @@ def _check(plan: Plan) -> None:
     from softaug_jax.train.validate import validate
     from softaug_jax.train.workdir import Workdir
 
-    for seed, job in plan.jobs:
-        config = job.cell._replace(options=tuple(job.command[4:])).build(plan.epochs, seed)
+    for _, job in plan.jobs:
+        config = job.config
         validate(config, 1)
         Workdir(job.workdir).check(config)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
+from softaug_jax.cli import config_of
 from softaug_jax.commands import Parser, add_selection, as_command, cells, folder, positive
 from softaug_jax.paths import is_in_bucket
 from softaug_jax.run_files import read_json
@@ -55,6 +56,11 @@ class Job(NamedTuple):
     def is_finished(self) -> bool:
         """Whether the run has ended."""
         return (self.workdir / "summary.json").exists()
+
+    @property
+    def config(self) -> Any:
+        """What main.py trains; raises UsageError if an option can't be used."""
+        return config_of([word for word in self.command[2:] if word.startswith("--config")])
 
 
 @as_command
@@ -116,7 +122,7 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
     if args.sbatch and args.runner != "slurm":
         raise UsageError(f"--sbatch={shlex.join(args.sbatch)} is for --runner=slurm: add that, or leave it out.")
     chosen = cells(args.table, args.dataset, args.model, args.method)
-    why_not = {cell: _why_not(cell, args.epochs, extra) for cell in chosen}
+    why_not = {cell: _why_not(make_job(cell, 0, args.epochs, args.out, extra)) for cell in chosen}
     reasons = "; ".join(dict.fromkeys(filter(None, why_not.values())))
     trainable = [cell for cell in chosen if not why_not[cell]]
     if not trainable:
@@ -130,24 +136,17 @@ def plan(args: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
     return jobs
 
 
-def _why_not(cell: Cell, epochs: int | None, extra: Sequence[str]) -> str:
-    """Why main.py would refuse to train the cell with these options; empty if it would not."""
+def _why_not(job: Job) -> str:
+    """Why main.py would refuse to train it; empty if it would not."""
     from softaug_jax.train.validate import validate
 
-    if cell.config is None:
-        return cell.reason
+    if job.cell.config is None:
+        return job.cell.reason
     try:
-        validate(_config([f"--config=configs/{cell.config}.py:{cell.argument(epochs)}", *extra]), num_devices=1)
+        validate(job.config, num_devices=1)
     except UsageError as error:
         return str(error).rstrip(".")
     return ""
-
-
-def _config(options: Sequence[str]) -> Any:
-    """What main.py would train with these options; raises UsageError if one of the config's can't be used."""
-    from softaug_jax.cli import config_of
-
-    return config_of([word for word in options if word.startswith("--config") or not word.startswith("-")])
 
 
 def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
@@ -184,7 +183,7 @@ def _check_run(job: Job, args: argparse.Namespace) -> None:
             f"{job.workdir} holds a run of {there} epochs, not {wanted}. "
             f"Choose another folder, as in --out={args.out}-{wanted}ep, or --epochs={there}."
         )
-    folder.check(_config(job.command[2:]))
+    folder.check(job.config)
 
 
 def show(jobs: Iterable[Job], args: argparse.Namespace) -> None:
