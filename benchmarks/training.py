@@ -18,11 +18,10 @@ from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays, load
 from softaug_jax.tasks import task_of
 from softaug_jax.train import feed, setup, sharding
+from softaug_jax.train.loop import READ_BEHIND
 from softaug_jax.train.setup import Parts
 from softaug_jax.train.steps import NO_STEP, StepSums, TrainStep
 from softaug_jax.train.validate import validate
-
-READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are read, as in the training loop
 
 
 def data_of(dataset: str, data_dir: str, num_random: int = 0, image_px: int = 0) -> tuple[Arrays, DatasetInfo]:
