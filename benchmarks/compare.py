@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import agreement, machine, rounds
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, as_command, positive
+from softaug_jax.commands import Parser, as_command, positive, several
 from softaug_jax.run_files import read_json, write_json
 
 OURS = "ours"
@@ -154,13 +154,12 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = lambda text: [word for word in text.split(",") if word]
-    parser.add_argument("--peers", type=names, help=f"default: all, but {GRAPHS} only on a GPU")
+    parser.add_argument("--peers", type=several(str), help=f"default: all, but {GRAPHS} only on a GPU")
     parser.add_argument(
         "--peer_option", action="append", default=[], help="of the peers, as in --peer_option=--workers=0"
     )
     parser.add_argument("--epochs", type=int, default=5, help="of the comparison of curves; 0: none")
-    parser.add_argument("--seeds", type=lambda t: [int(word) for word in t.split(",")], default=[0, 1, 2])
+    parser.add_argument("--seeds", type=several(int), default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3, help="of processes for images per second; 0: none")
     parser.add_argument("--laps", type=positive, default=3, help="timed in each process, of which the median counts")
     parser.add_argument("--seconds", type=float, default=2.0, help="that a lap takes at least")

@@ -27,7 +27,7 @@ from benchmarks import machine
 from benchmarks.roofline import seconds_of
 from softaug_jax import crops, models
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser, as_command, positive
+from softaug_jax.commands import Parser, as_command, positive, several
 from softaug_jax.run_files import write_json
 
 Ways = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]  # by name: a jitted function and its arguments
@@ -167,7 +167,7 @@ def main(words: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     everything = ["crop", "batch_norm", "update", "weight_gradient"]
-    parser.add_argument("--only", type=lambda text: text.split(","), default=everything)
+    parser.add_argument("--only", type=several(str), default=everything)
     parser.add_argument("--batch_size", type=positive, default=128)
     parser.add_argument("--model", default="resnet18", help="whose update is timed")
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measurement; the median of 3 counts")

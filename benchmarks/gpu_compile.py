@@ -26,7 +26,7 @@ from benchmarks.gpu_chips import GPUS, Gpu
 from benchmarks.programs import PROGRAMS, Program, trace
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of, quiet
-from softaug_jax.commands import as_command
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.run_files import write_json
 
 # Operations that launch nothing.
@@ -94,7 +94,11 @@ def table(record: dict[str, Any]) -> str:
 def main(words: list[str]) -> int:
     """Compiles, writes the record and prints the table."""
     quiet()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m benchmarks.gpu_compile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--gpu", choices=GPUS, default="h100")
     parser.add_argument("--program", choices=PROGRAMS, default="dispatch")
     parser.add_argument("--text", type=Path, help="where to write the compiled program")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import compare, machine, roofline, step_profile, throughput
-from softaug_jax.commands import Parser, as_command
+from softaug_jax.commands import Parser, as_command, several
 from softaug_jax.run_files import read_json, write_json
 
 DEFAULT = ("throughput_128", "throughput_1024", "compare", "profile", "roofline")
@@ -112,7 +112,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("--data_dir", default="data", help="where cifar10.npz is; default: data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the JSON files")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all together; default: 9")
-    parser.add_argument("--parts", default=",".join(DEFAULT), help="in this order; default: " + ",".join(DEFAULT))
+    parser.add_argument(
+        "--parts", type=several(str), default=DEFAULT, help=f"in this order; default: {','.join(DEFAULT)}"
+    )
     parser.add_argument("--commit", help="what records name where the checkout has no .git to ask")
     parser.add_argument("--toy", action="store_true", help="digits and ResNet-8, to see that all parts run")
     options = parser.parse_args(words)
@@ -121,13 +123,12 @@ def main(words: list[str]) -> int:
     outcome: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         known = parts(options.data_dir, scratch, options.toy)
-        chosen = [name for name in options.parts.split(",") if name]
-        if unknown := [name for name in chosen if name not in known]:
+        if unknown := [name for name in options.parts if name not in known]:
             parser.error(f"--parts={unknown[0]} is unknown. Choose from {', '.join(known)}.")
         environment = {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/cache", **machine.environment()}
         if options.commit:
             environment[machine.COMMIT] = options.commit
-        for name in chosen:
+        for name in options.parts:
             start, left = time.monotonic(), deadline - time.monotonic()
             path = options.out / f"{name}.json"
             wrong = run(known[name], path, min(left, known[name].limit_s), environment) if left > 0 else "no time left"

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import machine, rounds
 from softaug_jax.cli import config_of
-from softaug_jax.commands import Parser, as_command, positive
+from softaug_jax.commands import Parser, as_command, positive, several
 from softaug_jax.run_files import write_json
 
 
@@ -53,7 +53,7 @@ def main(words: list[str]) -> int:
         prog="python -m benchmarks.our_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--speed", action="store_true", help="images per second instead of the curve")
-    parser.add_argument("--seeds", type=lambda t: [int(word) for word in t.split(",")], default=[0])
+    parser.add_argument("--seeds", type=several(int), default=[0])
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a round takes at least")
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")

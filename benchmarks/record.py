@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import as_command
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.report.placing import trained
 from softaug_jax.report.runs import read
 from softaug_jax.run_files import read_json, settings, write_json
@@ -47,7 +47,9 @@ def record(workdir: str | Path, results: Path, label: str | None = None, **more:
 @as_command
 def main(words: list[str]) -> int:
     """Records the runs and prints the records' paths."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m benchmarks.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("workdirs", nargs="+", help="folders of finished runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: benchmarks/results")
     parser.add_argument("--label", help="first words of the record's name; default: the config's name")

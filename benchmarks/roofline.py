@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from softaug_jax.commands import Parser, as_command, positive
+from softaug_jax.commands import Parser, as_command, positive, several
 from softaug_jax.run_files import write_json
 
 MATRIX_SIZES = (1024, 2048, 4096, 8192)
@@ -98,13 +98,12 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m benchmarks.roofline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    counts = lambda text: [positive(word) for word in text.split(",")]
     parser.add_argument("--model", default="resnet18", help="whose convolutions are timed")
     parser.add_argument("--dataset", default="cifar10", choices=["cifar10", "cifar100", "digits"])
     parser.add_argument(
         "--image_px", type=positive, default=0, help="side of the images, as in 224; default: the set's"
     )
-    parser.add_argument("--batch_size", type=counts, default=[128, 1024])
+    parser.add_argument("--batch_size", type=several(positive), default=[128, 1024])
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--seconds", type=float, default=0.2, help="of each measurement; the median of 3 counts")
     parser.add_argument("--json", type=Path, help="where to write the record")

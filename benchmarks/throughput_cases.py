@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from softaug_jax.checks import UsageError, check_choice
 from softaug_jax.cli import config_of
-from softaug_jax.commands import positive
+from softaug_jax.commands import positive, several
 
 FLOOR = "constant"
 
@@ -91,8 +91,7 @@ def config_for(dataset: str, augmentation: str, setting: Setting, extra: Sequenc
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what says which cases there are; each of model, batch_size, loader ... may be a list with commas."""
-    words = lambda text: [word for word in text.split(",") if word]
-    counts = lambda text: [positive(word) for word in words(text)]
+    words, counts = several(str), several(positive)
     parser.add_argument("--dataset", default="cifar10", choices=["cifar10", "cifar100", "digits"])
     parser.add_argument("--data_dir", default="", help="where the set is prepared")
     parser.add_argument("--random", type=positive, default=0, help="so many random images of its shape instead")

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import machine, rounds
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of
-from softaug_jax.commands import Parser, as_command, positive
+from softaug_jax.commands import Parser, as_command, positive, several
 from softaug_jax.data import sources
 from softaug_jax.data.info import info
 from softaug_jax.run_files import flatten, write_json
@@ -216,7 +216,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--compile", choices=["auto", "on", "off"], default="auto", help="auto: on a GPU")
     parser.add_argument("--compile_mode", default="default", help="of torch.compile, as reduce-overhead")
     parser.add_argument("--curve", action="store_true", help="train the config's epochs with each seed instead")
-    parser.add_argument("--seeds", type=lambda t: [int(word) for word in t.split(",")], default=[0])
+    parser.add_argument("--seeds", type=several(int), default=[0])
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a round takes at least")
     parser.add_argument("--steps", type=positive, default=0, help="of a round; default: whole epochs of --seconds")

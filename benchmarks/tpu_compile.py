@@ -29,7 +29,7 @@ from benchmarks.programs import PROGRAMS, Program, trace
 from benchmarks.tpu_chips import Slice, slice_of
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of, quiet
-from softaug_jax.commands import as_command
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.run_files import write_json
 
 TINY_BYTES = 64 * 1024
@@ -166,7 +166,11 @@ def measure(options: Iterable[str], topology: str, name: str, per_chip: int | No
 def main(words: list[str]) -> int:
     """Compiles, writes the record and prints the table."""
     quiet()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m benchmarks.tpu_compile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--topology", required=True, help="as in v5e:16x16 or v4:2x2x1")
     parser.add_argument("--program", choices=PROGRAMS, default="step")
     parser.add_argument("--per_chip", type=int, help="images a chip and step; default: the config's batch, divided")

@@ -103,6 +103,11 @@ def local_folder(text: str) -> Path:
     return folder(text, local)
 
 
+def several(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Values separated by commas, each as `read` takes it, for argparse."""
+    return lambda text: [read(word) for word in text.split(",") if word]
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     value = int(text) if text.isdecimal() else 0

@@ -11,7 +11,6 @@ params, batch_stats = softaug_jax.models.weights.load(OUT.npz, model)
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 
 from softaug_jax import models
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import as_command
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.models import efficientnet, resnet, weights
 
 NETWORKS = models.WITH_IMAGENET_STEM
@@ -52,7 +51,7 @@ IN_MBCONV = {"conv": "0", "norm": "1", "reduce": "fc1", "expand": "fc2"}
 @as_command
 def main(words: list[str]) -> int:
     """Reads the state dict and writes the weights."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m softaug_jax.models.import_torchvision", description="Imports a torchvision state dict."
     )
     parser.add_argument("network", choices=NETWORKS)
