@@ -16,7 +16,7 @@ import signal
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,28 +24,28 @@ import numpy as np
 from tqdm import tqdm
 
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import Parser
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.data import archives
 from softaug_jax.data.archives import Archive
 from softaug_jax.data.info import CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR100_COARSE_CLASSES, info
-from softaug_jax.data.sources import Arrays, load, one_line
+from softaug_jax.data.sources import Arrays, load
 from softaug_jax.data.tf_import import quiet, tfds
 from softaug_jax.paths import local
 
 NAMES = ("cifar10", "cifar100")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, 2 for an error, 130 when interrupted."""
-    args = _arguments(argv)
+@as_command
+def main(words: list[str]) -> int:
+    """Runs the command and returns its exit code: 0, or 130 when interrupted."""
+    args = _arguments(words)
     before = signal.signal(signal.SIGTERM, _interrupt)  # so that `kill` cleans up as Ctrl-C does
     try:
         prepare(args.name, args.archive, args.data_dir, args.format, allow_partial=args.allow_partial)
-    except (UsageError, OSError) as error:
-        print(f"prepare: {one_line(error, limit=1000)}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        raise UsageError(str(error)) from None
     except KeyboardInterrupt:
-        print("prepare: interrupted; nothing was written.", file=sys.stderr)
+        print("error: interrupted; nothing was written.", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -104,7 +104,7 @@ def _check_npz(name: str, target: Path, directory: Path, allow_partial: bool) ->
         )
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def _arguments(words: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="python -m softaug_jax.data.prepare", description="Prepares CIFAR from an official archive on disk."
     )
@@ -113,7 +113,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data_dir", required=True, help="where to write")
     parser.add_argument("--format", choices=("tfds", "npz"), default="tfds", help="npz needs no TensorFlow")
     parser.add_argument("--allow_partial", action="store_true", help="accept an archive with fewer records")
-    return parser.parse_args(argv)
+    return parser.parse_args(words)
 
 
 def _interrupt(*_: Any) -> NoReturn:

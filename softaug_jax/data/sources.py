@@ -198,10 +198,10 @@ def _download(builder: Any, facts: DatasetInfo, directory: Path) -> None:
         ) from error
 
 
-def one_line(error: BaseException, limit: int = 160) -> str:
-    """Returns the error's message on one line, cut to `limit` characters; its type if it has none."""
+def one_line(error: BaseException) -> str:
+    """Returns the error's message on one line, cut to 160 characters; its type if it has none."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def _own(facts: DatasetInfo) -> str:
