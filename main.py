@@ -44,9 +44,7 @@ def main(config: Any, options: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_with_config(
-        main,
-        {"workdir": (None, "Where the run is kept. Default: runs/<config>-<time>."), **distributed.STRINGS},
-        distributed.INTEGERS,
-        mode=("train", ["train", "eval"], "Train (the default), or evaluate the newest checkpoint."),
-    )
+    flags.DEFINE_string("workdir", None, "Where the run is kept. Default: runs/<config>-<time>.")
+    flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train (the default), or evaluate the newest checkpoint.")
+    distributed.define_flags()
+    cli.run_with_config(main)

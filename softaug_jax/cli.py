@@ -19,31 +19,17 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data.info import INFO
 from softaug_jax.start_up import leave_now
 
+flags.disclaim_key_flags()  # --help has the flags of the program, which calls what defines them here
 EXAMPLE = "Name a file, for example --config=configs/digits_sa.py."
 NO_CONFIG = f"--config is missing. {EXAMPLE}"
 
 
-def run_with_config(
-    main: Callable[[Any, flags.FlagValues], Any],
-    strings: dict[str, tuple[str | None, str]],
-    integers: dict[str, tuple[int | None, str]] | None = None,
-    **enums: Any,
-) -> None:
-    """Parses the command line and calls main(config, flags).
+def run_with_config(main: Callable[[Any, flags.FlagValues], Any]) -> None:
+    """Adds --config to the flags, parses the command line and calls main(config, flags).
 
-    Args:
-      main: what to run; UsageError in it ends the program with its message and code 2.
-      strings: further flags, name -> (default, help).
-      integers: the same, of whole numbers.
-      **enums: further flags with a choice of values, name -> (default, choices, help).
+    UsageError in it ends the program with its message and code 2.
     """
     config_flags.DEFINE_config_file("config", None, "The config file, with arguments after a colon.", lock_config=True)
-    for name, (default, text) in strings.items():
-        flags.DEFINE_string(name, default, text)
-    for name, (number, text) in (integers or {}).items():
-        flags.DEFINE_integer(name, number, text)
-    for name, (default, choices, text) in enums.items():
-        flags.DEFINE_enum(name, default, choices, text)
     quiet()
     app.run(lambda argv: _guarded(main), flags_parser=_parse)
 

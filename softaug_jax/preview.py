@@ -85,9 +85,9 @@ def main(config: Any, out: str, typed: Mapping[str, Any] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    from absl import flags
+
     from softaug_jax import cli
 
-    cli.run_with_config(
-        lambda config, options: main(config, options.out, cli.typed(options)),
-        {"out": ("preview.png", "the file to write")},
-    )
+    flags.DEFINE_string("out", "preview.png", "the file to write")
+    cli.run_with_config(lambda config, options: main(config, options.out, cli.typed(options)))

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from absl import flags
+
 from softaug_jax.checks import UsageError
 from softaug_jax.child import Child
 from softaug_jax.cli import config_of
@@ -151,7 +153,8 @@ def _why_not(job: Job) -> str:
 
 def check_extra(extra: Sequence[str], taken: Mapping[str, str]) -> None:
     """Raises UsageError if an option that is passed on is none of main.py's, or one that the command itself decides."""
-    known = [f"--{name}" for name in (*distributed.STRINGS, *distributed.INTEGERS)]
+    distributed.define_flags(values := flags.FlagValues())
+    known = [f"--{name}" for name in values]
     for option in extra:
         name, separator, _ = option.partition("=")
         if name in taken:

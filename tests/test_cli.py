@@ -1,4 +1,4 @@
-"""What a wrong --config is answered with."""
+"""What a wrong --config is answered with, and what --help says."""
 
 import re
 
@@ -7,6 +7,7 @@ from ml_collections.config_flags.config_path import get_value
 
 from softaug_jax.checks import UsageError
 from softaug_jax.cli import config_of
+from tests.train.helpers import main
 
 DIGITS = "--config=configs/digits_sa.py"
 
@@ -61,3 +62,9 @@ def test_the_data_set_is_free_where_it_chooses_among_finished_runs_and_in_a_conf
     for copied in ("cifar10_sa", "simsiam"):
         own.write_text(f"from configs.{copied} import get_config\n")
         assert config_of([f"--config={own}", "--config.dataset=cifar100"]).dataset == "cifar100"
+
+
+def test_help_has_the_options_of_main():
+    out, _ = main("--help").communicate(timeout=120)
+    for name in ("config", "workdir", "mode", "coordinator", "heartbeat_timeout"):
+        assert f"  --{name}: " in out

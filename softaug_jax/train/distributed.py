@@ -16,7 +16,10 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
+
+from absl import flags
 
 from softaug_jax.checks import UsageError
 from softaug_jax.train.peers import Peers
@@ -30,16 +33,22 @@ GIVEN = {
     "num_processes": ("JAX_NUM_PROCESSES", "--num_processes=N"),
     "process_id": ("JAX_PROCESS_ID", "--process_id=I"),
 }
-STRINGS: dict[str, tuple[str | None, str]] = {
-    "coordinator": (None, "Several processes: HOST:PORT where process 0 listens. Clusters are recognised without it."),
-}
-INTEGERS: dict[str, tuple[int | None, str]] = {
-    "num_processes": (None, "Several processes: how many there are."),
-    "process_id": (None, "Several processes: which one this is, from 0."),
-    "initialization_timeout": (300, "Several processes: seconds to wait until all have started and read their data."),
-    "heartbeat_timeout": (100, "Several processes: seconds of silence after which one is taken for dead."),
-}
+flags.disclaim_key_flags()  # they are main.py's
 _peers = Peers()
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags that `joined` is given."""
+    string, whole = (partial(define, flag_values=values) for define in (flags.DEFINE_string, flags.DEFINE_integer))
+    string(
+        "coordinator", None, "Several processes: HOST:PORT where process 0 listens. Clusters are recognised without it."
+    )
+    whole("num_processes", None, "Several processes: how many there are.")
+    whole("process_id", None, "Several processes: which one this is, from 0.")
+    whole(
+        "initialization_timeout", 300, "Several processes: seconds to wait until all have started and read their data."
+    )
+    whole("heartbeat_timeout", 100, "Several processes: seconds of silence after which one is taken for dead.")
 
 
 class Given(NamedTuple):
@@ -55,17 +64,17 @@ def peers() -> Peers:
     return _peers
 
 
-def given(flags: Any, environment: Mapping[str, str]) -> Given | None:
+def given(options: Any, environment: Mapping[str, str]) -> Given | None:
     """What flags, or else the environment, say of the three; None if they say nothing.
 
     Raises:
       UsageError: if only some are given, or one can't be used.
     """
-    found = {name: getattr(flags, name) for name in GIVEN}
+    found = {name: getattr(options, name) for name in GIVEN}
     found = {name: environment.get(GIVEN[name][0]) if value is None else value for name, value in found.items()}
     missing = [name for name, value in found.items() if value is None]
     # Launchers may set the address alone, for JAX to find the rest.
-    if missing == list(GIVEN) or (missing == ["num_processes", "process_id"] and flags.coordinator is None):
+    if missing == list(GIVEN) or (missing == ["num_processes", "process_id"] and options.coordinator is None):
         return None
     if missing:
         there = [GIVEN[name][1].partition("=")[0] for name in GIVEN if name not in missing]
@@ -102,7 +111,7 @@ def detected() -> bool:
 
 
 @contextlib.contextmanager
-def joined(flags: Any) -> Iterator[Peers]:
+def joined(options: Any) -> Iterator[Peers]:
     """Joins the other processes, if there are any; to be entered before JAX is asked for anything else.
 
     An error in the block ends this process and the others; leaving it otherwise waits for them.
@@ -112,18 +121,18 @@ def joined(flags: Any) -> Iterator[Peers]:
     """
     global _peers
     for name in ("initialization_timeout", "heartbeat_timeout"):
-        if getattr(flags, name) < 1:
-            raise UsageError(f"--{name}={getattr(flags, name)} must be at least 1, in seconds.")
-    told = given(flags, os.environ)
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name}={getattr(options, name)} must be at least 1, in seconds.")
+    told = given(options, os.environ)
     if (told.num_processes < 2) if told else not detected():
         yield _peers
         return
-    _initialize(told, flags.initialization_timeout, flags.heartbeat_timeout)
+    _initialize(told, options.initialization_timeout, options.heartbeat_timeout)
     import jax
     from jax._src.distributed import global_state as state  # where Orbax looks for the store, too
 
-    store = Store(state.client, state.process_id, state.num_processes, flags.initialization_timeout)
-    _peers = Peers(store, flags.heartbeat_timeout)
+    store = Store(state.client, state.process_id, state.num_processes, options.initialization_timeout)
+    _peers = Peers(store, options.heartbeat_timeout)
     try:
         yield _peers
     except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -57,10 +57,7 @@ def workers(module: str, folder: object) -> AbstractContextManager[list[subproce
 def joined(argv: list[str]) -> AbstractContextManager[distributed.Peers]:
     """Joins the processes, in one of `workers`, by its command line."""
     values = flags.FlagValues()
-    for name, (default, text) in distributed.STRINGS.items():
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    for name, (number, text) in distributed.INTEGERS.items():
-        flags.DEFINE_integer(name, number, text, flag_values=values)
+    distributed.define_flags(values)
     values(argv)
     return distributed.joined(values)
 
