@@ -19,8 +19,7 @@ from softaug_jax.paths import local
 
 def names(model: Model) -> dict[str, tuple[int, ...]]:
     """The shape of every array of the network, by its name, in the order of `from_flat`."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(_abstract(model))
-    return {".".join(str(key.key) for key in path): leaf.shape for path, leaf in paths}
+    return {name: leaf.shape for name, leaf in _flat(_abstract(model)).items()}
 
 
 def from_flat(model: Model, arrays: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
@@ -34,8 +33,7 @@ def save(path: str | os.PathLike, params: Any, batch_stats: Any) -> None:
     """Writes the weights; the file appears when it is complete."""
     target = local(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "batch_stats": batch_stats})
-    arrays = {".".join(str(key.key) for key in keys): np.asarray(leaf) for keys, leaf in leaves}
+    arrays = jax.tree.map(np.asarray, _flat({"params": params, "batch_stats": batch_stats}))
     partial = target.with_name(target.name + ".partial")
     try:
         with open(partial, "wb") as file:
@@ -97,6 +95,12 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.number):
             raise UsageError(f"{path}: {name} is not an array of numbers. It must be an .npz file of plain arrays.")
     return arrays
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree, by their dotted names."""
+    named = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in named}
 
 
 def _abstract(model: Model) -> dict[str, Any]:
