@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,6 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.throughput_cases import add_options, config_for, settings, to_words
-from softaug_jax.checks import UsageError
 from softaug_jax.commands import Parser, as_command
 
 # Parts of the time by the events in which JAX tells them, in seconds.
@@ -43,12 +41,7 @@ def _in_child(options: argparse.Namespace, extra: Sequence[str], cache: str | No
     if cache is not None:
         environment |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     words = [f"--began={time.time()}", *to_words(options), "--", *extra]
-    command = machine.python("benchmarks.first_step", *words)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise UsageError(f"The process that times the first step failed: {done.stderr.strip()[-500:]}")
-    seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return seconds
+    return machine.answer("benchmarks.first_step", words, environment, "times the first step")
 
 
 def table(startup: dict[str, Any]) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,21 @@ def has_gpu() -> bool:
 def python(module: str, *words: str) -> list[str]:
     """The command that runs a module of the checkout in this Python, as a child that does not outlive this process."""
     return [*WITH_PARENT, sys.executable, "-m", module, *words]
+
+
+def answer(module: str, words: Sequence[str], environment: Mapping[str, str], what: str) -> dict[str, Any]:
+    """The JSON object that a module, run in a process of its own, ends its output with.
+
+    Raises:
+      UsageError: if it fails; `what` says what it does.
+    """
+    from softaug_jax.checks import UsageError  # late: it imports jax, before which some benchmarks choose a core
+
+    done = subprocess.run(python(module, *words), env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(f"The process that {what} failed: {done.stderr.strip()[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def environment() -> dict[str, str]:

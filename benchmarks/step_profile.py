@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,12 +43,8 @@ def in_children(options: argparse.Namespace, extra: Sequence[str], out: Path) ->
 
 def _in_child(options: argparse.Namespace, extra: Sequence[str], case: str, out: Path) -> dict[str, Any]:
     one = argparse.Namespace(**{**vars(options), "cases": [case]})
-    command = machine.python("benchmarks.step_profile", f"--out={out}", *to_words(one), "--", *extra)
-    done = subprocess.run(command, env=machine.environment(), capture_output=True, text=True)
-    if done.returncode:
-        raise UsageError(f"The process that traces {case} failed: {done.stderr.strip()[-500:]}")
-    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return summary
+    words = [f"--out={out}", *to_words(one), "--", *extra]
+    return machine.answer("benchmarks.step_profile", words, machine.environment(), f"traces {case}")
 
 
 def table(profile: dict[str, Any]) -> list[str]:
