@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,7 +158,7 @@ def _group(members: Sequence[Run], label: str, test: Any) -> Group:
 def _imported(test: Any) -> Group:
     """The group of the one network whose weights the config names."""
     for field in ("dataset", "model.name"):
-        if not (test.dataset if field == "dataset" else test.model.name):
+        if not attrgetter(field)(test):
             raise UsageError(f"--config.weights={test.weights} needs --config.{field}, which the file does not hold.")
     try:
         check_choice("config.model.name", test.model.name, models.MODELS)

@@ -70,9 +70,8 @@ def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatc
         return partial(tfdata.train_batches, images, chain, **place)
     # One for the whole run, so that each file is named once.
     unreadable = image_filling.Unreadable(images, config.data.skip_unreadable)
-    files = dict(size_px=config.data.size_px, resize_px=config.data.resize_px, unreadable=unreadable)
-    threads = {"num_threads": config.data.threads} if config.data.threads else {}
-    return partial(image_batches.train_batches, images, chain, **place, **files, **threads)
+    files = dict(size_px=config.data.size_px, resize_px=config.data.resize_px, num_threads=config.data.threads or None)
+    return partial(image_batches.train_batches, images, chain, **place, **files, unreadable=unreadable)
 
 
 def jit_step(step: TrainStep, shardings: Shardings) -> TrainStep:

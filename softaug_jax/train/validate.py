@@ -91,15 +91,14 @@ def _validate(config: Any, num_devices: int) -> None:
             f"config.data.loader = {config.data.loader!r} holds all images in device memory, and those of "
             f"{config.dataset} are files that the host decodes. Use 'tfdata', as configs/imagenet_sa.py does."
         )
-    _check_batch(config, num_devices)
     num_train = training_images(about, config.data.images_per_class)
+    _check_batch(config, num_devices, num_train)
     optim.learning_rate(config, Schedule(num_train, config.batch_size, config.epochs).total_steps)
     rules.check(config, num_devices)
 
 
-def _check_batch(config: Any, num_devices: int) -> None:
+def _check_batch(config: Any, num_devices: int, num_train: int) -> None:
     batch = config.batch_size
-    num_train = training_images(INFO[config.dataset], config.data.images_per_class)
     if batch % num_devices:
         below, above = batch - batch % num_devices, batch + num_devices - batch % num_devices
         example = f"{below} or {above}" if below else f"{above}"
