@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
+from softaug_jax.data.info import INFO
 from softaug_jax.softening import HYPOTHESES
 
 Condition = Callable[[Any], str]  # of a config: why the field changes nothing, as a clause; "" if it acts
@@ -17,10 +18,10 @@ def has(field: str, *values: Any) -> Condition:
     return lambda config: "" if of(config) in values else f"config.{field} is {of(config)!r}"
 
 
-def is_not_zero(field: str) -> Condition:
-    """Another field is not 0."""
+def is_not(field: str, number: float) -> Condition:
+    """Another field is not this number."""
     of = attrgetter(field)
-    return lambda config: "" if of(config) else f"config.{field} is 0"
+    return lambda config: "" if of(config) != number else f"config.{field} is {number:g}"
 
 
 def evaluates(*names: str) -> Condition:
@@ -34,12 +35,23 @@ def both(*conditions: Condition) -> Condition:
     return lambda config: next(filter(None, (why_not(config) for why_not in conditions)), "")
 
 
+def crops(*kinds: str) -> Condition:
+    """The crop is one of these, and on in some epoch."""
+    return both(has("augment.crop", *kinds), is_on)
+
+
+def is_on(config: Any) -> str:
+    """The crop is not left out from the first epoch on."""
+    left_out = config.augment.uncropped_final_epochs
+    return "" if left_out < config.epochs else f"config.augment.uncropped_final_epochs is {left_out}, all epochs"
+
+
 def hides(config: Any) -> str:
     """Some augmentation says that it has left less than all of an image visible."""
-    crop, erase = config.augment.crop, config.augment.erase
-    if crop in ("soft", "soft_resized") or erase == "soft_random" or "noise" in config:
+    erase, why_no_crop = config.augment.erase, CROPS_SOFTLY(config)
+    if not why_no_crop or erase == "soft_random" or "noise" in config:
         return ""
-    return f"every image counts as whole, as config.augment.crop is {crop!r} and config.augment.erase {erase!r}"
+    return f"every image counts as whole, as {why_no_crop} and config.augment.erase is {erase!r}"
 
 
 def bends(config: Any) -> str:
@@ -51,23 +63,40 @@ def bends(config: Any) -> str:
 
 def softens(config: Any) -> str:
     """Some confidence is not 1."""
-    return hides(config) if config.soften.p_max == 1 else ""
+    return bends(config) or hides(config) if config.soften.p_max == 1 else ""
 
 
-IS_SOFT = has("soften.mode", "target", "weight", "target_and_weight")
+def aims(config: Any) -> str:
+    """If targets alone are softened, something of them is left by the class's moving target."""
+    return is_not("loss.online_smoothing", 1)(config) if config.soften.mode == "target" else ""
+
+
+def in_colour(config: Any) -> str:
+    """The images have more than one channel."""
+    return "" if INFO[config.dataset].channels > 1 else f"the images of {config.dataset} are grey"
+
+
+def in_between(config: Any) -> str:
+    """Something is evaluated before the end."""
+    return "" if config.evals.periodic else "config.evals.periodic is empty"
+
+
+CROPS_SOFTLY = crops("soft", "soft_resized")
+IS_SOFT = both(has("soften.mode", "target", "weight", "target_and_weight"), aims)
 WEIGHTS = has("soften.mode", "weight", "target_and_weight")
-SHIFTS = has("augment.crop", "soft", "hard")
-JITTERS = is_not_zero("views.jitter_probability")
+SHIFTS = crops("soft", "hard")
+JITTERS = is_not("views.jitter_probability", 0)
 
 # When a field acts, by its name, or by its beginning up to a dot or an underscore. What is not here always does.
 ACTS_IF: Mapping[str, Condition] = {
     "augment.policy_num_ops": has("augment.policy", "randaugment"),
     "augment.policy_magnitude": has("augment.policy", "randaugment"),
-    "augment.pad_px": has("augment.crop", "hard"),
-    "augment.sigma": has("augment.crop", "soft", "soft_resized"),
-    "augment.rounding": has("augment.crop", "soft"),
-    "augment.scale_min": has("augment.crop", "random_resized"),
-    "augment.scale_max": has("augment.crop", "random_resized"),
+    "augment.crop": is_on,
+    "augment.pad_px": crops("hard"),
+    "augment.sigma": CROPS_SOFTLY,
+    "augment.rounding": crops("soft"),
+    "augment.scale_min": crops("random_resized"),
+    "augment.scale_max": crops("random_resized"),
     "augment.fill": SHIFTS,
     "augment.fill_noise": SHIFTS,
     "augment.uncropped_final_epochs": has("augment.crop", "soft", "hard", "soft_resized", "random_resized"),
@@ -75,7 +104,7 @@ ACTS_IF: Mapping[str, Condition] = {
     "augment.erase_probability": has("augment.erase", "random", "soft_random"),
     "augment.mix_alpha": has("augment.mix", "mixup", "cutmix"),
     "augment.mix_probability": has("augment.mix", "cutmix"),
-    "soften.mode": softens,
+    "soften.mode": both(softens, aims),
     "soften.k": both(IS_SOFT, bends, hides),
     "soften.p_min": both(IS_SOFT, hides),
     "soften.p_max": IS_SOFT,
@@ -85,16 +114,19 @@ ACTS_IF: Mapping[str, Condition] = {
     "duq.": has("model.head", "duq"),
     "model.predictor_dim": has("pairs.method", "simsiam"),
     "pairs.redundancy": has("pairs.method", "barlow_twins"),
-    "pairs.k": has("pairs.hypothesis", *HYPOTHESES),
+    "pairs.hypothesis": is_not("pairs.p_min", 1),
+    "pairs.k": both(has("pairs.hypothesis", *HYPOTHESES), is_not("pairs.p_min", 1)),
     "pairs.p_min": has("pairs.hypothesis", *HYPOTHESES),
     "views.brightness": JITTERS,
     "views.contrast": JITTERS,
-    "views.saturation": JITTERS,
-    "views.hue": JITTERS,
-    "optimizer.nesterov": is_not_zero("optimizer.momentum"),
-    "optimizer.decayed": is_not_zero("optimizer.weight_decay"),
+    "views.saturation": both(JITTERS, in_colour),
+    "views.hue": both(JITTERS, in_colour),
+    "views.grayscale_probability": in_colour,
+    "optimizer.nesterov": is_not("optimizer.momentum", 0),
+    "optimizer.decayed": is_not("optimizer.weight_decay", 0),
     "data.steps_per_dispatch": has("data.loader", "device"),
     "data.v2_dir": evaluates("v2"),
+    "eval_every_epochs": in_between,
     "evals.num_bins": evaluates("calibration", "v2", "probe"),
     "evals.occlusion_shares": evaluates("occlusion"),
     "evals.occlusion_draws": evaluates("occlusion"),

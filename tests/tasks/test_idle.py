@@ -32,6 +32,9 @@ CASES = [
     ("digits_baseline", "method=cutmix,policy=trivialaugment", {}),
     ("digits_baseline", "", {"augment__crop": "none"}),
     ("digits_baseline", "", {"soften__mode": "target_and_weight"}),
+    ("digits_baseline", "", {"augment__uncropped_final_epochs": 60}),  # all
+    ("digits_sa", "", {"augment__uncropped_final_epochs": 60}),
+    ("digits_sa", "mode=target", {"loss__online_smoothing": 1.0}),
     ("digits_sa", "epochs=50", {}),
     ("digits_sa", "mode=target", {}),
     ("digits_sa", "mode=weight", {}),
@@ -41,6 +44,8 @@ CASES = [
     ("imagenet_sa", "dataset=imagenette", {}),
     ("simsiam", "", {}),
     ("simsiam", "hypothesis=sa1", {}),
+    ("simsiam", "hypothesis=sa2", {"pairs__p_min": 1.0}),
+    ("simsiam", "dataset=digits", {}),
     ("simsiam", "", {"views__jitter_probability": 0.0}),
     ("barlow_twins", "hypothesis=sa2", {}),
 ]
@@ -78,20 +83,22 @@ def built(chosen):
     schedule = Schedule(about.num_train, chosen.batch_size, chosen.epochs)
     labels, draws = jnp.arange(3), np.random.default_rng(0)
     if task_of(chosen) is SELF_SUPERVISED:
-        chain = self_supervised.views(chosen, about)
-        jitter = next(member.transform for member in chain.view if member.name == "jitter")
-        drawn = jitter.sample(jax.random.key(0), 4, (8, 8))  # none where its probability is 0, whatever its strengths
-        members = [member for member in chain.view if member.name != "jitter"]
+        view = self_supervised.views(chosen, about).view
+        colours = [member for member in view if member.name in ("jitter", "grayscale")]
+        members = [member for member in view if member not in colours]
+        images = {"image": jnp.asarray(draws.uniform(0, 255, (64, 1, 2, about.channels)), jnp.float32)}
+        seen = augment.Chain(tuple(colours)).augment(images, jax.random.key(0)).images
         objective, outputs = PairObjective(chosen.pairs), Embeddings(*draws.normal(size=(2, 3, 2, 4)).astype("f"))
         visibility = jnp.array([0.2, 0.5, 1.0])
     else:
         chain = classification.augmentations(chosen, about, schedule)
-        members, drawn = chain, ()
+        chain = chain._replace(members=tuple(m for m in chain.members if m.until_step != 0))
+        members, seen = chain, ()
         objective = ClassObjective(chosen, about.num_classes, schedule)
         outputs = jnp.asarray(draws.normal(size=(3, about.num_classes)), jnp.float32)
         visibility = jnp.array([0.2, 0.5, 1.0]) if hides(chain) else jnp.ones(3)
     softened = objective.soften(labels, visibility, None, objective.initial_memory())
-    numbers = (drawn, softened, objective.loss(outputs, softened))
+    numbers = (seen, softened, objective.loss(outputs, softened))
     return repr(members), [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(numbers)]
 
 
@@ -224,7 +231,16 @@ def test_what_is_said_names_the_option_and_the_reason():
     ]
     assert said("digits_baseline", "", {"soften.mode": "target"}, soften__mode="target") == [
         "--config.soften.mode=target changes nothing here: "
-        "every image counts as whole, as config.augment.crop is 'hard' and config.augment.erase 'none'"
+        "every image counts as whole, as config.augment.crop is 'hard' and config.augment.erase is 'none'"
+    ]
+    assert said("digits_sa", "", {"soften.mode": "weight"}, soften__p_min=1.0) == [
+        "--config.soften.mode=weight changes nothing here: config.soften.p_min and config.soften.p_max are both 1"
+    ]
+    assert said("digits_sa", "epochs=3", {"augment.sigma": 0.2}, augment__uncropped_final_epochs=3) == [
+        "--config.augment.sigma=0.2 changes nothing here: config.augment.uncropped_final_epochs is 3, all epochs"
+    ]
+    assert said("digits_sa", "", {"eval_every_epochs": 2}, evals__periodic=()) == [
+        "--config.eval_every_epochs=2 changes nothing here: config.evals.periodic is empty"
     ]
     assert said("simsiam", "", {"evals.knn_k": 5}, evals__periodic=(), evals__final=("probe",)) == [
         "--config.evals.knn_k=5 changes nothing here: neither config.evals.periodic nor config.evals.final has 'knn'"
