@@ -19,6 +19,7 @@ from softaug_jax.tasks.class_objective import ClassObjective
 from softaug_jax.tasks.protocol import Softened
 
 INITIAL_STD = 0.05  # of the centroids, as in the authors' code
+FEWEST = 1e-30  # examples in a class's moving count, which float32 would soon round to none
 SMALLEST = 1e-7  # of 1 - K in the logarithm, whose slope at 0 is infinite; float32 has no smaller one below 1
 
 
@@ -73,12 +74,20 @@ class DuqObjective(ClassObjective):
         return super().measure(log_k, labels, seen)
 
     def remember(self, memory: Centroids, outputs: Outputs, labels: jax.Array, step: jax.Array) -> Centroids:
-        """The moving sums after a step: momentum of the old, the rest of the batch's, whatever the images' weights."""
+        """The moving sums after a step: momentum of the old, the rest of the batch's, whatever the images' weights.
+
+        A class that has not been seen for so long that its count would be lost keeps what it has, and so its centroid.
+        """
         members = jax.nn.one_hot(labels, self._num_classes)
         sums = jnp.einsum("bn,bne->ne", members, outputs.embeddings, precision="highest")
         momentum = self._duq.momentum
         average = lambda old, new: momentum * old + (1.0 - momentum) * new
-        return Centroids(average(memory.counts, members.sum(0)), average(memory.sums, sums))
+        counts = average(memory.counts, members.sum(0))
+        is_counted = counts > FEWEST
+        return Centroids(
+            jnp.where(is_counted, counts, memory.counts),
+            jnp.where(is_counted[:, None], average(memory.sums, sums), memory.sums),
+        )
 
     def logits(self, embeddings: jax.Array, memory: Centroids) -> jax.Array:
         """log K, [B, N]: their softmax is the kernels divided by their sum, so a row's confidence is max K / sum K."""

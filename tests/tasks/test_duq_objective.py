@@ -22,8 +22,8 @@ SIGMA = 0.7
 
 
 def objective_of(**fields):
-    settings = dict(duq__embedding_dim=4, duq__length_scale=SIGMA, duq__momentum=0.9, batch_size=6)
-    return DuqObjective(config("digits_sa", "epochs=1,method=duq", **settings, **fields), 3, Schedule(60, 6, 1))
+    settings = dict(duq__embedding_dim=4, duq__length_scale=SIGMA, duq__momentum=0.9, batch_size=6) | fields
+    return DuqObjective(config("digits_sa", "epochs=1,method=duq", **settings), 3, Schedule(60, 6, 1))
 
 
 @pytest.fixture
@@ -105,6 +105,16 @@ def test_centroids_are_moving_sums_by_class(drawn):
         np.testing.assert_allclose(moved.counts[c], 0.9 * centroids.counts[c] + 0.1 * len(own), rtol=1e-6)
         np.testing.assert_allclose(moved.sums[c], 0.9 * centroids.sums[c] + 0.1 * own.sum(0), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(moved.values[c], moved.sums[c] / moved.counts[c], rtol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1e-3])
+def test_a_class_that_is_not_seen_for_long_keeps_its_centroid(drawn, momentum):
+    embeddings, _, centroids = drawn
+    moved, remember = centroids, jax.jit(objective_of(duq__momentum=momentum).remember)
+    for _ in range(20):
+        moved = remember(moved, Outputs(jnp.asarray(embeddings), None), np.array([0, 0, 1, 1, 0, 1]), jnp.int32(0))
+    np.testing.assert_allclose(moved.values[2], centroids.values[2], rtol=1e-5)
+    np.testing.assert_allclose(moved.values[0], embeddings[[0, 1, 4], 0].mean(0), rtol=1e-5)
 
 
 def test_the_softmax_of_the_predictions_is_the_normalised_kernel(drawn):
