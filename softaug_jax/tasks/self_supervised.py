@@ -30,6 +30,12 @@ def _check(config: Any, num_devices: int) -> None:
             f"config.dataset = {config.dataset!r} is image files, and pairs of views are cut from images in memory. "
             f"Use {', '.join(name for name, about in INFO.items() if not about.encoded)}."
         )
+    if 1 in (config.batch_size, config.model.norm_group):
+        field = "model.norm_group" if config.model.norm_group == 1 else "batch_size"
+        raise UsageError(
+            f"config.{field} = 1 leaves BatchNorm a single vector, and so a variance of 0, in the heads of "
+            f"config.pairs.method = {config.pairs.method!r}: nothing would be learnt. Use at least 2."
+        )
     check_scalar("config.views.scale_min", config.views.scale_min, at_most=config.views.scale_max)
     num_train = training_images(INFO[config.dataset], config.data.images_per_class)
     check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)
