@@ -59,7 +59,7 @@ class ClassObjective:
             loss = jnp.mean(weights) * jnp.mean(soft_focal_loss(logits, targets, self._gamma))
         else:
             loss = jnp.mean(soft_focal_loss(logits, targets, self._gamma, weights))
-        return loss / jnp.mean(weights) if self._normalize else loss
+        return loss / _or_one(jnp.mean(weights)) if self._normalize else loss
 
     def measure(self, logits: Any, labels: jax.Array, seen: Augmented, memory: Any = ()) -> dict[str, jax.Array]:
         """Top-1 error on the augmented images, and their visibility."""
@@ -75,6 +75,11 @@ class ClassObjective:
         memory = online_smoothing.observe(memory, logits, labels)
         ended = self._schedule.starts_epoch(step + 1)
         return jax.tree.map(lambda new, old: jnp.where(ended, new, old), online_smoothing.renew(memory), memory)
+
+
+def _or_one(mean: jax.Array) -> jax.Array:
+    """The mean weight, or 1 where all weights are 0: such a batch teaches nothing."""
+    return jnp.where(mean > 0, mean, 1.0)
 
 
 def _wrong(logits: jax.Array, labels: jax.Array, share: jax.Array | None) -> jax.Array:

@@ -51,6 +51,13 @@ def test_loss_equals_the_formulas(rng, mode, weighting, normalize):
     np.testing.assert_allclose(softened.weights, weights, rtol=1e-6)
 
 
+def test_a_batch_without_weight_has_no_loss_and_no_gradient():
+    objective = objective_of(soften__mode="weight", soften__p_min=0.0, loss__normalize_weights=True)
+    loss = lambda logits: loss_of(objective, logits, [0, 1], [0.0, 0.0])[0]
+    value, gradient = jax.value_and_grad(loss)(jnp.ones((2, 10)))
+    assert value == 0 and not gradient.any()
+
+
 def test_constant_smoothing_does_not_look_at_the_visibility():
     objective = objective_of(arg="smoothing=0.1")
     logits, labels = jnp.zeros((2, 10)).at[:, 3].set(2.0), jnp.array([3, 3])
