@@ -33,6 +33,16 @@ def _check(config: Any, num_devices: int) -> None:
     if "noise" in config:
         check_scalar("config.noise.sigma", config.noise.sigma, above=0, at_most=1)
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
+    if config.loss.normalize_weights and config.loss.weighting == "batch_mean":
+        raise UsageError(
+            "config.loss.normalize_weights = True divides by the mean weight that config.loss.weighting = 'batch_mean' "
+            "multiplies by: no weight is left. Use --config.loss.normalize_weights=False, or weighting=per_example."
+        )
+    if config.data.images_per_class == 1 and "density" in (*config.evals.periodic, *config.evals.final):
+        raise UsageError(
+            "config.data.images_per_class = 1 leaves no class a covariance, which 'density' in config.evals needs. Use "
+            "at least 2, or other evaluations."
+        )
     _check_window(config)
     if config.augment.erase == "cutout" and config.augment.cutout_px >= 2 * min(size := heads.image_size(config)):
         raise UsageError(

@@ -62,6 +62,15 @@ def test_mixing_needs_an_even_number_of_images_on_a_device():
     validate(config(batch_size=24), num_devices=8)
 
 
+def test_what_can_not_be_measured_or_cancels_out_is_refused():
+    fields = dict(arg="method=ddu,model=wideresnet10_1", batch_size=8, data__images_per_class=1)
+    with pytest.raises(UsageError, match="images_per_class = 1 leaves no class a covariance, which 'density' in .* at"):
+        validate(config(**fields), num_devices=8)
+    validate(config(**fields, evals__final=("classification",)), num_devices=8)
+    with pytest.raises(UsageError, match="normalize_weights = True divides by the mean weight that .* = 'batch_mean'"):
+        validate(config(loss__weighting="batch_mean", loss__normalize_weights=True), num_devices=8)
+
+
 def test_what_would_be_blank_or_can_not_be_cut_is_refused():
     words = "cutout_px = 16 covers all of an image of 8 x 8 pixels, wherever its square lies. Use less than 16"
     with pytest.raises(UsageError, match=words):
