@@ -17,7 +17,7 @@ from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion, Version2
 from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.softening import MODES
-from softaug_jax.tasks import heads
+from softaug_jax.tasks import heads, idle
 from softaug_jax.tasks.class_objective import WEIGHTINGS
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
 
@@ -187,27 +187,34 @@ def _erase(a: Any) -> Member | None:
 
 def describe(config: Any) -> str:
     """The run's method in a few words, for tables."""
-    a, s = config.augment, config.soften
+    a = config.augment
     crops = {"soft": f"soft crop {a.sigma:g}", "hard": f"hard crop {a.pad_px} px", "none": "no crop"}
     crops |= {"soft_resized": f"soft crop and resize {a.sigma:g}", "random_resized": "random resized crop"}
     policies = {"randaugment": "RandAugment", "trivialaugment": "TrivialAugment"}
     erasing = {"cutout": f"Cutout {a.cutout_px} px", "random": "random erasing", "soft_random": "soft random erasing"}
-    if s.mode != "none" and s.p_min == s.p_max:
-        targets = f"smoothing {1 - s.p_max:.3g}"
-    else:
-        targets = {"none": "hard targets", "target_and_weight": "target & weight"}.get(s.mode, f"{s.mode} only")
     words = [
-        crops[a.crop],
+        crops["none" if idle.is_on(config) else a.crop],
         policies.get(a.policy),
         erasing.get(a.erase),
         f"noise {config.noise.sigma:g}" if "noise" in config else None,
         {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
-        targets,
+        _softened(config),
         "online label smoothing" if config.loss.online_smoothing else None,
         f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else None,
         heads.describe(config),
     ]
     return ", ".join(word for word in words if word)
+
+
+def _softened(config: Any) -> str:
+    """What is softened, in a few words; where every image has the same confidence, p_max, by how much."""
+    s = config.soften
+    if s.mode == "none" or idle.softens(config):
+        return "hard targets"
+    if idle.bends(config) or idle.hides(config):
+        smoothing, weight = f"smoothing {1 - s.p_max:.3g}", f"weight {s.p_max:.3g}"
+        return {"target": smoothing, "weight": f"hard targets, {weight}"}.get(s.mode, f"{smoothing}, {weight}")
+    return "target & weight" if s.mode == "target_and_weight" else f"{s.mode} only"
 
 
 def _occlusion(tested: Tested) -> Occlusion:

@@ -221,6 +221,25 @@ def test_the_fields_of_evaluations_act_where_an_evaluator_that_looks_at_them_is_
         assert name == "simsiam" or bool(idle.why_idle(chosen, "data.v2_dir")) == (asked != "v2")
 
 
+CONSTANT = {"soften__p_min": 0.9, "soften__p_max": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "words"),
+    [
+        ("digits_sa", {}, "soft crop 0.3, target & weight"),
+        ("digits_sa", {"soften__p_min": 1.0}, "soft crop 0.3, hard targets"),
+        ("digits_sa", {"augment__uncropped_final_epochs": 60}, "no crop, hard targets"),
+        ("digits_sa", {**CONSTANT, "soften__mode": "weight"}, "hard targets, weight 0.9"),
+        ("digits_sa", CONSTANT, "smoothing 0.1, weight 0.9"),
+        ("digits_baseline", {"soften__mode": "weight"}, "hard crop 1 px, hard targets"),
+        ("digits_baseline", {"soften__mode": "target", "soften__p_max": 0.9}, "hard crop 1 px, smoothing 0.1"),
+    ],
+)
+def test_a_run_is_called_by_what_it_softens_and_not_by_options_that_do_nothing(name, own, words):
+    assert classification.describe(config(name, "", **own)).endswith(words)
+
+
 def test_what_is_said_names_the_option_and_the_reason():
     said = lambda name, arg, typed, **own: idle.sentences(config(name, arg, **own), typed)
     assert said("digits_baseline", "", {"augment.sigma": 0.5, "augment.pad_px": 2, "seed": 1}) == [
