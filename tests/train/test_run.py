@@ -103,6 +103,14 @@ def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+def test_a_run_is_evaluated_on_more_devices_than_divide_its_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "evaluate", lambda config, workdir: {"steps": 0})
+    chosen = config(batch_size=100)
+    assert loop.run(chosen, tmp_path, "eval") == {"steps": 0}
+    with pytest.raises(UsageError, match="config.batch_size = 100 does not divide over 8 devices"):
+        loop.run(chosen, tmp_path)
+
+
 def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
