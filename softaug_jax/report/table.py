@@ -93,11 +93,10 @@ def _row(members: Sequence[Run]) -> Row:
     config = members[0].config
     facts = (config["name"], members[0].label, config["dataset"], config["model"]["name"], f"{config['epochs']:g}")
     shared = set.intersection(*(set(run.results) for run in members))
-    figures = {
-        key: mean_and_error([run.results[key] for run in members])
-        for key in shared
-        if isinstance(members[0].results[key], (int, float))
-    }
+    values = {key: [run.results[key] for run in members] for key in shared}
+    # A run that only had its end to do has no images a second, but None.
+    numbers = {key: own for key, own in values.items() if all(isinstance(value, (int, float)) for value in own)}
+    figures = {key: mean_and_error(own) for key, own in numbers.items()}
     return Row(facts, len(members), figures)
 
 

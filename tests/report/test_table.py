@@ -28,6 +28,13 @@ def test_seeds_are_one_row_with_mean_and_standard_error(tmp_path):
     assert "share a seed" not in table.text()
 
 
+def test_a_figure_that_one_of_the_seeds_lacks_is_left_out(tmp_path):
+    runs = runs_of(tmp_path, {"seed": 0}, {"seed": 1}, {"seed": 2})
+    runs[1].summary["examples_per_second"] = None  # it went on from its last checkpoint, with no step to do
+    table = comparison(runs)
+    assert "nan" not in table.text() and "top1_error" in table.rows[0].figures
+
+
 def test_one_run_has_no_standard_error(tmp_path):
     text = comparison(runs_of(tmp_path, {"top1_error": 0.05, "ece": 0.0123})).text()
     assert "±" not in text
