@@ -249,5 +249,5 @@ def _reason(error: BaseException, folder: Path) -> str:
     if array := re.search(r'Error reading "([^"/]+)/', text):  # TensorStore's are a paragraph
         return f"{array[1]} can't be read"
     if re.match("[A-Z_]+: Error ", text):
-        text = re.split(r" \[(?:tensorstore_spec|source)", text)[0].rsplit(": ", 1)[-1]
+        text = re.split(r" \[\w+=", text)[0].rsplit(": ", 1)[-1]
     return text if len(text) <= 160 else text[:157] + "..."
