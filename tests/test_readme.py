@@ -67,7 +67,7 @@ def test_the_studys_means_are_those_of_their_seeds():
     rows = re.findall(
         r"^\| .+? \|(?: (\d) \|)?((?: [\d.]+ ± [\d.]+ \|){7}) `([\w.-]+seed)N(-cpu\.json)` \|$", text, re.M
     )
-    assert [n for n, *_ in rows] == ["", "", "", *"3333", *"333", *"33"]
+    assert [n for n, *_ in rows] == ["", "", "", *"3333", *"333", *"333", *"33"]
     for n, figures, before, after in rows:
         paths = sorted((ROOT / "benchmarks/results").glob(f"{before}[0-9]{after}"))
         assert len(paths) == int(n or 3)
@@ -235,5 +235,41 @@ def test_the_controls_figures_are_those_of_their_records():
         f"{nll100('noise_hard')}, {chance('noise', 'noise_hard', 'nll', 100, digits=3)})",
         f"underfits more: {first('sa_sigma0.375_k2')} %",
         " errs on " + ", ".join(f"{value:.1f}" for value in seeds(crop, hidden)[:2]) + " and ",
+    ):
+        assert said in study, said
+
+
+def test_the_figures_of_500_images_are_those_of_their_records():
+    def seeds(row, key):
+        paths = (ROOT / "benchmarks/results").glob(f"cifar10_{row}-50perclass-resnet8-1000ep-seed[0-9]-cpu.json")
+        return [(1 if key == "nll" else 100) * json.loads(path.read_text())[key] for path in sorted(paths)]
+
+    hard, uncropped, soft = "baseline", "sa", "sa_cropped_to_the_end"
+    error, hidden = "top1_error", "occlusion/top1_error@40%"
+    shown = lambda row, key=error: "{:.1f} ± {:.1f}".format(*statistics.mean_and_error(seeds(row, key)))
+    mean = lambda row, key, digits=1: f"{np.mean(seeds(row, key)):.{digits}f}"
+
+    def gain(row, key):
+        """How much less than the hard crop's, with the standard error of the difference; and by which chance."""
+        a, b = seeds(hard, key), seeds(row, key)
+        between = np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+        return f"{np.mean(a) - np.mean(b):.1f} ± {between:.1f}", ttest_ind(a, b).pvalue
+
+    readme, study = (" ".join(text.split()) for text in (README, (ROOT / "docs/study.md").read_text()))
+    (in_error, by_chance), (in_hidden, hidden_by_chance) = gain(soft, error), gain(soft, hidden)
+    said = (
+        f"{shown(soft)} % against {shown(hard)} % for the hard crop (p = {by_chance:.3f}), with an ECE of "
+        f"{mean(soft, 'ece')} % for {mean(hard, 'ece')} %, an NLL of {mean(soft, 'nll', 2)} for "
+        f"{mean(hard, 'nll', 2)}, and {in_hidden.split()[0]} points less error with 40 % hidden "
+        f"(p = {hidden_by_chance:.2f})"
+    )
+    assert said in readme, said
+    for said in (
+        f"by {in_error} points (p = {by_chance:.3f})**",
+        f"NLL falls from {mean(hard, 'nll', 2)} to {mean(soft, 'nll', 2)}, ECE from {mean(hard, 'ece')} to "
+        f"{mean(soft, 'ece')} %, and with 40 % hidden the error by {in_hidden} points (p = {hidden_by_chance:.2f})",
+        f"it does not** ({mean(uncropped, error)} %, within noise), but is far better calibrated: ECE "
+        f"{mean(uncropped, 'ece')} %, NLL {mean(uncropped, 'nll', 2)}. With 40 % hidden it still gains "
+        f"{gain(uncropped, hidden)[0]} points (p = {gain(uncropped, hidden)[1]:.2f})",
     ):
         assert said in study, said
