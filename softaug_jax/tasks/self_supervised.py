@@ -37,6 +37,11 @@ def _check(config: Any, num_devices: int) -> None:
             f"config.pairs.method = {config.pairs.method!r}: nothing would be learnt. Use at least 2."
         )
     check_scalar("config.views.scale_min", config.views.scale_min, at_most=config.views.scale_max)
+    if config.views.scale_min == 1 and config.pairs.hypothesis == "sa2" and config.pairs.p_min == 0:
+        raise UsageError(
+            "config.views.scale_min = 1 makes both views of an image the whole of it, which config.pairs.hypothesis = "
+            "'sa2' with p_min = 0 gives no weight: nothing would be learnt. Use a smaller --config.views.scale_min."
+        )
     num_train = training_images(INFO[config.dataset], config.data.images_per_class)
     check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)
 

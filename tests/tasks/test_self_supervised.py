@@ -53,6 +53,10 @@ def test_the_learning_rate_follows_the_batch():
         ({"evals__final": ("occlusion",)}, "config.evals.final = 'occlusion' is unknown. Choose from knn, probe"),
         ({"evals__knn_k": 5000}, "config.evals.knn_k = 5000 must be at most 1437"),
         ({"model__name": "resnet9"}, "config.model.name = 'resnet9' is unknown"),
+        (
+            {"views__scale_min": 1.0, "pairs__hypothesis": "sa2"},
+            "config.views.scale_min = 1 makes both views .* nothing would be learnt. Use a smaller",
+        ),
         ({"model__norm_group": 1}, "config.model.norm_group = 1 leaves BatchNorm a single vector.* Use at least 2"),
         ({"batch_size": 12}, "config.batch_size = 12 does not divide over 8 devices"),
     ],
