@@ -103,12 +103,25 @@ def test_the_calibration_methods_figures_are_those_of_their_records():
 def test_the_figures_by_fill_are_those_of_their_records():
     text = (ROOT / "docs/study.md").read_text()
     rows = re.findall(r"^\| [\w ,]+ \| ([a-z ]+) \|((?: [\d.]+ \|){5}) `(occlusion-[\w.-]+)` \|$", text, re.M)
-    assert len(rows) == 12
+    assert len(rows) == 21
     keys = {"mean colour": "mean", "black": "black", "uniform noise": "noise"}
+    hidden40: dict[str, dict[str, float]] = {fill: {} for fill in keys}
     for fill, figures, name in rows:
         of = json.loads((ROOT / "benchmarks" / "results" / name).read_text())["figures"][keys[fill]]
         expected = [f"{100 * of[f'occlusion/top1_error@{share}%']:.2f}" for share in (0, 20, 40, 60, 80)]
         assert figures.replace("|", "").split() == expected
+        hidden40[fill][name.split("-")[2]] = 100 * of["occlusion/top1_error@40%"]
+    gain = lambda fill, row: hidden40[fill]["baseline"] - hidden40[fill][f"{row}_cropped_to_the_end"]
+    ends = "sa", "soft_crop", "smoothing"
+    colour, black = (sorted(gain(fill, row) for row in ends) for fill in ("mean colour", "black"))
+    soft, hard, constant = (gain("uniform noise", row) for row in ends)
+    for said in (
+        f"gain {colour[0]:.1f} to {colour[-1]:.1f} points in the mean colour and lose {-black[-1]:.1f} to "
+        f"{-black[0]:.1f} in black; in noise SA gains {soft:.1f}, the constant loses {-constant:.1f} and hard targets "
+        f"lose {-hard:.1f}",
+        f"SA errs {soft - hard:.1f} points less than hard targets",
+    ):
+        assert said in " ".join(text.split()), said
 
 
 def test_the_methods_costs_are_those_of_their_record():
