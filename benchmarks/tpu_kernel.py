@@ -28,7 +28,7 @@ from softaug_jax.augment import affine, affine_tpu
 from softaug_jax.augment.magnitudes import randaugment_space
 from softaug_jax.augment.policy import RandAugment
 from softaug_jax.checks import UsageError
-from softaug_jax.commands import as_command
+from softaug_jax.commands import Parser, as_command
 from softaug_jax.run_files import write_json
 
 SIZE = (224, 224)
@@ -73,9 +73,8 @@ def cycles(coefficients: np.ndarray, of: Schedule) -> int:
         return of.level * len(tops)
     total = of.slanting * len(tops)
     for group, instructions in enumerate(of.turns):
-        first, last = affine_tpu.span(yx, yy, y0, group * affine_tpu.LANES, tops, SIZE)
-        rows = np.maximum(np.asarray(last) - np.asarray(first) + 1, 0)
-        total += instructions * int(np.ceil(rows / affine_tpu.AT_ONCE).sum())
+        _, turns = affine_tpu.span(yx, yy, y0, group * affine_tpu.LANES, tops, SIZE)
+        total += instructions * int(turns.sum())
     return total
 
 
@@ -118,7 +117,11 @@ def measure(topology: str) -> dict[str, Any]:
 @as_command
 def main(words: list[str]) -> int:
     """Compiles, writes the record and prints the cycles."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m benchmarks.tpu_kernel",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--topology", required=True, help="as in v5e:2x2 or v4:2x2x1")
     parser.add_argument("--out", type=Path, help="JSON file of the record")
     arguments = parser.parse_args(words)

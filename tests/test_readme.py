@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -190,12 +191,16 @@ def test_the_snippets_names_exist():
             assert callable(eval(name, scope))
 
 
+def seeds(row, key="top1_error", epochs=500, per_class=200):
+    """A figure of each seed of a row of the study's small network; errors in percent."""
+    paths = (ROOT / "benchmarks/results").glob(
+        f"cifar10_{row}-{per_class}perclass-resnet8-{epochs}ep-seed[0-9]-cpu.json"
+    )
+    return [(1 if key == "nll" else 100) * json.loads(path.read_text())[key] for path in sorted(paths)]
+
+
 def test_the_controls_figures_are_those_of_their_records():
     hidden = "occlusion/top1_error@40%"
-
-    def seeds(row, key="top1_error", epochs=500):
-        paths = (ROOT / "benchmarks/results").glob(f"cifar10_{row}-200perclass-resnet8-{epochs}ep-seed[0-9]-cpu.json")
-        return [(1 if key == "nll" else 100) * json.loads(path.read_text())[key] for path in sorted(paths)]
 
     def error(row):
         mean, error = statistics.mean_and_error(seeds(row))
@@ -254,18 +259,15 @@ def test_the_controls_figures_are_those_of_their_records():
 
 
 def test_the_figures_of_500_images_are_those_of_their_records():
-    def seeds(row, key):
-        paths = (ROOT / "benchmarks/results").glob(f"cifar10_{row}-50perclass-resnet8-1000ep-seed[0-9]-cpu.json")
-        return [(1 if key == "nll" else 100) * json.loads(path.read_text())[key] for path in sorted(paths)]
-
+    seeds_of_500 = partial(seeds, epochs=1000, per_class=50)
     hard, uncropped, soft = "baseline", "sa", "sa_cropped_to_the_end"
     error, hidden = "top1_error", "occlusion/top1_error@40%"
-    shown = lambda row, key=error: "{:.1f} ± {:.1f}".format(*statistics.mean_and_error(seeds(row, key)))
-    mean = lambda row, key, digits=1: f"{np.mean(seeds(row, key)):.{digits}f}"
+    shown = lambda row, key=error: "{:.1f} ± {:.1f}".format(*statistics.mean_and_error(seeds_of_500(row, key)))
+    mean = lambda row, key, digits=1: f"{np.mean(seeds_of_500(row, key)):.{digits}f}"
 
     def gain(row, key):
         """How much less than the hard crop's, with the standard error of the difference; and by which chance."""
-        a, b = seeds(hard, key), seeds(row, key)
+        a, b = seeds_of_500(hard, key), seeds_of_500(row, key)
         between = np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
         return f"{np.mean(a) - np.mean(b):.1f} ± {between:.1f}", ttest_ind(a, b).pvalue
 
@@ -279,7 +281,7 @@ def test_the_figures_of_500_images_are_those_of_their_records():
     )
     assert said in readme, said
     control, ece, nll, most_hidden = (
-        seed for key in (error, "ece", "nll", hidden) for seed in seeds("soft_crop_cropped_to_the_end", key)
+        seed for key in (error, "ece", "nll", hidden) for seed in seeds_of_500("soft_crop_cropped_to_the_end", key)
     )
     said = f"hard targets (one seed) has {control:.1f} %, but an ECE of {ece:.1f} % and an NLL of {nll:.2f}."
     assert said in readme, said

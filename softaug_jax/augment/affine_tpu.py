@@ -64,11 +64,13 @@ def is_level(yx: jax.Array, yy: jax.Array) -> jax.Array:
 def span(
     yx: jax.Array, yy: jax.Array, y0: jax.Array, left: int, top: jax.Array, size: tuple[int, int]
 ) -> tuple[jax.Array, jax.Array]:
-    """The first and the last row of an image of this size that a block at (left, top) reads; none if last < first."""
+    """The first row of an image of this size that a block at (left, top) reads, and how many turns go through all."""
     height, width = size
     right, bottom = min(left + LANES, width) - 1, top + ROWS - 1
     corners = [affine.along(y0, yx, yy, x, y) for x in (left, right) for y in (top, bottom)]
-    return jnp.maximum(reduce(jnp.minimum, corners), 0), jnp.minimum(reduce(jnp.maximum, corners), height - 1)
+    first = jnp.maximum(reduce(jnp.minimum, corners), 0)
+    last = jnp.minimum(reduce(jnp.maximum, corners), height - 1)
+    return first, jnp.maximum(last - first + AT_ONCE, 0) // AT_ONCE
 
 
 def _kernel(coefficients, rows, out, *, size: tuple[int, int]) -> None:
@@ -95,7 +97,7 @@ def _kernel(coefficients, rows, out, *, size: tuple[int, int]) -> None:
 
     def slanting(left: int, top: jax.Array, from_x: jax.Array, from_y: jax.Array) -> jax.Array:
         """A block of any image: it goes through all rows that the block reads."""
-        first, last = span(yx, yy, y0, left, top, size)
+        first, turns = span(yx, yy, y0, left, top, size)
 
         def keep(turn: jax.Array, found: jax.Array) -> jax.Array:
             for each in range(AT_ONCE):
@@ -105,7 +107,6 @@ def _kernel(coefficients, rows, out, *, size: tuple[int, int]) -> None:
                 found = jnp.where(from_y == row, read, found)
             return found
 
-        turns = jnp.maximum(last - first + AT_ONCE, 0) // AT_ONCE
         return jax.lax.fori_loop(0, turns, keep, jnp.zeros((ROWS, LANES), jnp.int32))
 
     def blocks(read: Callable) -> None:

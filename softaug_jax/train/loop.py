@@ -48,10 +48,10 @@ def run(
       NonFiniteLoss: if loss, gradient or parameters become NaN or infinite. The checkpoints are those from before.
     """
     peers = distributed.peers()
+    # The batch is a training's: to evaluate, no number of devices has to divide it.
+    validate(config, 1 if mode == "eval" else jax.device_count(), typed)
     if mode == "eval":
-        validate(config, 1, typed)  # the batch is a training's: to evaluate, no number of devices has to divide it
         return evaluate(config, workdir)
-    validate(config, jax.device_count(), typed)
     folder = Workdir(workdir)
     folder.check(config)
     summary = folder.summary()
