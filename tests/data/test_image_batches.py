@@ -1,4 +1,4 @@
-"""Batches from image files: the order, the boxes and their draws, the pixels, files that can't be read, evaluation."""
+"""Batches from image files: the order, the boxes and their draws, the pixels, evaluation."""
 
 import io
 import itertools
@@ -10,43 +10,15 @@ import pytest
 from PIL import Image
 
 from softaug_jax import crops
-from softaug_jax.augment import Chain, Flip, HardCrop, HardWindow, Member, Normalize, ResizedCrop, SoftWindow
+from softaug_jax.augment import Chain, Flip, HardCrop, HardWindow, Member, ResizedCrop, SoftWindow
 from softaug_jax.checks import UsageError
 from softaug_jax.data import image_filling, tfdata
 from softaug_jax.data.image_batches import EvalImages, train_batches
-from softaug_jax.data.image_filling import Unreadable
 from softaug_jax.data.image_folder import ImageFolder
-from softaug_jax.data.image_set import set_digest
 from softaug_jax.data.sources import Arrays
 from softaug_jax.train import sharding
+from tests.data.image_sets import HARD, NORMALIZE, OPTIONS, SOFT, InMemory, take
 from tests.data.made_images import encode, make_folders, pixels
-
-NORMALIZE = Member("normalize", Normalize((0.5,), (0.2,)))
-SOFT = Chain((Member("flip", Flip()), NORMALIZE, Member("crop", SoftWindow())))
-HARD = Chain((Member("flip", Flip()), NORMALIZE, Member("crop", HardWindow())))
-OPTIONS = {"seed": 5, "batch_size": 6, "size_px": 16, "resize_px": 18, "num_threads": 2}
-
-
-class InMemory:
-    """Files in a list, for the protocol."""
-
-    def __init__(self, files, labels=None):
-        self.files = files
-        self.labels = np.arange(len(files), dtype=np.int32) if labels is None else labels
-
-    def __len__(self):
-        return len(self.files)
-
-    def read(self, index):
-        if isinstance(self.files[index], Exception):
-            raise self.files[index]
-        return self.files[index]
-
-    def name(self, index):
-        return f"file {index}"
-
-    def digest(self):
-        return set_digest(self.labels, self.labels)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +29,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def test_folder(folder):
     return ImageFolder(folder.root.parent / "val")
-
-
-def take(count, *args, **options):
-    batches = train_batches(*args, **{**OPTIONS, **options})
-    taken = list(itertools.islice(batches, count))
-    batches.close()
-    return taken
 
 
 def assert_same(batches, others):
@@ -210,42 +175,6 @@ def test_from_its_last_step_on_a_window_gives_way_to_the_evaluation_s(folder):
             assert (same != other).any()
 
 
-def broken_set(files=12, broken=(3, 4, 11)):
-    """Plain colours, one a file, and in the place of some nothing that can be read."""
-    images = [encode(np.full((20, 20, 3), 20 * i, np.uint8), "PNG") for i in range(files)]
-    for i, wrong in zip(broken, itertools.cycle([b"", images[0][:45], PermissionError("no permission")])):
-        images[i] = wrong
-    return InMemory(images)
-
-
-def test_an_unreadable_file_is_replaced_by_the_next_and_named_once(capsys):
-    images = broken_set()
-    whole = broken_set(broken=())
-    ours, expected = (take(4, s, HARD, batch_size=6) for s in (images, whole))  # two epochs
-    replacement = {3: 5, 4: 5, 11: 0}
-    for batch, other in zip(ours, expected, strict=True):
-        labels = [replacement.get(label, label) for label in other["label"].tolist()]
-        assert batch["label"].tolist() == labels
-        np.testing.assert_array_equal(
-            batch["image"], np.broadcast_to(20 * batch["label"][:, None, None, None], batch["image"].shape)
-        )
-        np.testing.assert_array_equal(batch["crop"], other["crop"])
-    said = capsys.readouterr().err.splitlines()
-    assert sorted(line.split(":")[0] for line in said) == ["skipped file 11", "skipped file 3", "skipped file 4"]
-    assert any("no permission" in line for line in said)
-    assert sum("(3 unreadable so far)" in line for line in said) == 1
-    parts = [take(4, images, HARD, process_index=i, process_count=2) for i in range(2)]
-    for step in range(4):
-        np.testing.assert_array_equal(np.concatenate([part[step]["label"] for part in parts]), ours[step]["label"])
-
-
-def test_unreadable_files_can_be_refused():
-    with pytest.raises(UsageError, match=r"file (3|4|11) can't be read"):
-        take(2, broken_set(), HARD, batch_size=12, unreadable=Unreadable(broken_set(), skip=False))
-    with pytest.raises(UsageError, match="Is the set damaged?"):
-        take(1, broken_set(broken=range(12)), HARD)
-
-
 @pytest.mark.parametrize("skip", [True, False])
 def test_evaluation_of_every_file_once(test_folder, skip):
     batches = EvalImages(test_folder, 8, sharding.over().batch, 28, 32, num_threads=2, skip_unreadable=skip)
@@ -266,17 +195,6 @@ def test_evaluation_of_every_file_once(test_folder, skip):
             resized = picture.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + 28, top + 28))
             assert np.abs(joined["image"][i] - np.asarray(resized).astype(int)).max() <= 1
     assert len(batches.unreadable) == 0
-
-
-def test_evaluation_masks_what_can_not_be_read(capsys):
-    batches = EvalImages(broken_set(), 8, sharding.over().batch, 14, 16, num_threads=2)
-    for _ in range(2):
-        masks = np.concatenate([jax.device_get(batch["mask"]) for batch in batches])
-        assert np.flatnonzero(~masks).tolist() == [3, 4, 11, 12, 13, 14, 15]
-    assert len(batches.unreadable) == 3
-    assert capsys.readouterr().err.count("skipped file") == 3
-    with pytest.raises(UsageError, match="file 3 can't be read"):
-        list(EvalImages(broken_set(), 8, sharding.over().batch, 14, 16, num_threads=1, skip_unreadable=False))
 
 
 def test_only_the_batches_under_way_are_held(rng):
