@@ -18,9 +18,8 @@ from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays, load
 from softaug_jax.tasks import task_of
 from softaug_jax.train import feed, setup, sharding
-from softaug_jax.train.loop import READ_BEHIND
 from softaug_jax.train.setup import Parts
-from softaug_jax.train.steps import NO_STEP, StepSums, TrainStep
+from softaug_jax.train.steps import NO_STEP, READ_BEHIND, StepSums, TrainStep
 from softaug_jax.train.validate import validate
 
 

@@ -20,12 +20,11 @@ from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation, Images, load
 from softaug_jax.train.progress import Progress, StopRequest, Stopwatch, in_words
 from softaug_jax.train.state import base_key
-from softaug_jax.train.steps import NO_STEP, StepSums, all_finite
+from softaug_jax.train.steps import NO_STEP, READ_BEHIND, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import validate
 from softaug_jax.train.workdir import MetricsLog, NoLog, Workdir
 
-READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are waited for
 EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated
 
 

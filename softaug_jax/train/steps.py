@@ -16,6 +16,7 @@ from softaug_jax.train.state import TrainState
 
 NETWORK = zlib.crc32(b"network")  # folded into a step's key as the chain folds its members' names
 NO_STEP = jnp.iinfo(jnp.int32).max
+READ_BEHIND = 8  # dispatches that may be under way before the oldest one's sums are waited for
 
 
 class StepSums(NamedTuple):
