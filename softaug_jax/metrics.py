@@ -150,7 +150,8 @@ def right_closed_bins(confidence: jax.Array, num_bins: int) -> jax.Array:
     # In NumPy: XLA divides by a constant by multiplying with its reciprocal, which moves some edges by one ulp. And in
     # the confidence's own type, so that a float64 0.7 is the edge 7/10.
     upper_edges = np.arange(1, num_bins, dtype=confidence.dtype) / confidence.dtype.type(num_bins)
-    return jnp.searchsorted(upper_edges, confidence, side="left")
+    # By comparing with all edges: the default's loop fails under a mesh of explicit axes.
+    return jnp.searchsorted(upper_edges, confidence, side="left", method="compare_all")
 
 
 def as_examples(

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+import softaug_jax as sa
 from softaug_jax import gathers
 from softaug_jax.augment import RandAugment
 from softaug_jax.crops import crop
@@ -65,3 +67,21 @@ def _largest_gather(traced, platform):
     lines = traced.lower(lowering_platforms=(platform,)).as_text().splitlines()
     shapes = [line.rsplit("tensor<", 1)[1].split("x")[:-1] for line in lines if '"stablehlo.gather"' in line]
     return max((int(np.prod([int(side) for side in shape])) for shape in shapes), default=0)
+
+
+def test_the_core_runs_under_a_mesh_of_explicit_axes(rng):
+    """As `jax.make_mesh` makes it: images are split over devices, and what is drawn under jit is not."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+    images, labels = rng.integers(0, 256, (16, 8, 8, 3), np.uint8), rng.integers(0, 10, 16)
+
+    def run(images, labels):
+        offsets = sa.sample_offsets(jax.random.key(0), (16,), size=(8, 8))
+        cropped = sa.crop(images, offsets)
+        targets, weights = sa.soften(labels, sa.crop_visibility(offsets, (8, 8)), num_classes=10)
+        logits = cropped.astype(jnp.float32).mean((1, 2)) @ jnp.eye(3, 10)
+        losses = sa.soft_cross_entropy(logits, targets, weights)
+        return cropped, losses, sa.calibration_bins(jax.nn.softmax(logits), labels)
+
+    alone = jax.jit(run)(images, labels)
+    split = jax.device_put((images, labels), NamedSharding(mesh, PartitionSpec("data")))
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(run)(*split), alone)

@@ -67,8 +67,9 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
     """Applies the slots in turn to images [B, H, W, C]; returns them and their visibility [B], which is 1.
 
     The arithmetic is on bytes: other types are rounded to whole grey levels, clipped to [0, 255], and returned as their
-    own type. So a policy comes before `Normalize`. Images may have 8.4 million pixels (2899 x 2899): beyond,
-    contrast can't add up the grey levels.
+    own type. So a policy comes before `Normalize`, and makes images in [0, 1] all but black. Images may have 8.4
+    million pixels (2899 x 2899): beyond, contrast can't add up the grey levels. Over several devices it needs a mesh of
+    automatic axes, or `jax.shard_map`: under explicit axes, `jax.make_mesh`'s default, it fails.
 
     Raises:
       ValueError: if the images are not [B, H, W, C] with one channel or three.
