@@ -55,6 +55,11 @@ def check_count(name: str, value: Any, at_least: int) -> int:
     try:
         count = operator.index(value)
     except TypeError:
+        if isinstance(value, jax.core.Tracer):
+            raise ValueError(
+                f"{name} is traced; it must be a Python number, as shapes follow from it. Close over it, or name it in "
+                "jit's static_argnames."
+            ) from None
         raise ValueError(f"{name} = {value} must be a whole number, at least {at_least}.") from None
     check_scalar(name, count, at_least=at_least)
     return count

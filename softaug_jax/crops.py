@@ -36,15 +36,16 @@ def sample_offsets(
       key: a JAX random key.
       shape: how many, for example (batch,).
       size: (H, W) of the images, in pixels.
-      sigma: standard deviation as a fraction of the longer edge, > 0.
+      sigma: standard deviation as a fraction of the longer edge, > 0; a scalar, or for a shape of (B,) one an example,
+        [B, 1].
       rounding: to whole pixels, "truncate" (toward zero) or "nearest".
 
     Returns:
       Offsets (ty, tx), int32 [*shape, 2], in pixels, each in [-(L - 1), L - 1].
 
     Raises:
-      ValueError: if sigma is not positive, the shape no tuple, the size not two positive integers, or the rounding
-        unknown.
+      ValueError: if sigma is not positive or of another shape, the shape no tuple, the size not two positive integers,
+        or the rounding unknown.
 
     >>> sample_offsets(jax.random.key(0), (128,), size=(32, 32)).shape
     (128, 2)
@@ -52,6 +53,7 @@ def sample_offsets(
     check_scalar("sigma", sigma, above=0)
     check_choice("rounding", rounding, ROUNDINGS)
     shape, longer = _checked_shape(shape), max(_checked_size(size))
+    check_broadcast(sigma=jnp.shape(sigma), offsets=(*shape, 2))
     offsets = jax.random.truncated_normal(key, -1.0 / sigma, 1.0 / sigma, (*shape, 2)) * (sigma * longer)
     offsets = jnp.trunc(offsets) if rounding == "truncate" else jnp.round(offsets)
     return jnp.clip(offsets.astype(jnp.int32), 1 - longer, longer - 1)

@@ -121,6 +121,7 @@ def soften(
     """
     check_choice("mode", mode, MODES)
     check_count("num_classes", num_classes, at_least=2)
+    labels = as_labels(labels)
     p = confidence(visibility, k=k, p_min=1.0 / num_classes if p_min is None else p_min, p_max=p_max)
     p = jnp.broadcast_to(p, _shape_of_both("visibility (with k, p_min, p_max)", p.shape, jnp.shape(labels)))
     ones = jnp.ones_like(p)
@@ -165,7 +166,13 @@ def _of_rank(value: ArrayLike, rank: int) -> ArrayLike:
 
 def _shape_of_both(name: str, shape: tuple[int, ...], labels_shape: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape. One value an example may have further leading axes, but [B, 1] beside [B] is a mistake."""
-    both = check_broadcast(**{name: shape, "labels": labels_shape})
+    try:
+        both = check_broadcast(**{name: shape, "labels": labels_shape})
+    except ValueError:
+        both = ()
     if shape and labels_shape and shape != both:
-        raise ValueError(f"{name} has shape {shape}, labels {labels_shape}: it must be a scalar or one an example.")
+        raise ValueError(
+            f"{name} has shape {shape}, labels {labels_shape}: it must be a scalar or one an example, and labels class "
+            "numbers. Take labels[:, 0] of labels [B, 1], labels.argmax(-1) of one-hot rows."
+        )
     return both

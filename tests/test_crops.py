@@ -224,3 +224,12 @@ IMAGES = np.zeros((2, 4, 4, 3))
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call(jax.random.key(0))
+
+
+def test_sigma_may_be_one_an_example():
+    draw = lambda sigma: sample_offsets(jax.random.key(0), (2,), size=(32, 32), sigma=sigma)
+    both = draw(np.array([[0.1], [0.5]]))
+    for row, sigma in enumerate((0.1, 0.5)):
+        np.testing.assert_array_equal(both[row], draw(sigma)[row])
+    with pytest.raises(ValueError, match=r"do not fit together: sigma \(4,\), offsets \(4, 2\)"):
+        sample_offsets(jax.random.key(0), (4,), size=(32, 32), sigma=jnp.full(4, 0.3))

@@ -201,9 +201,12 @@ TWO = np.array([0, 1])
         (lambda: soft_targets(TWO * 1.0, 0.5, 3), "labels have dtype float32; they must be integers"),
         (lambda: soft_targets(TWO, jnp.ones((2, 1)), 3), "confidence has shape (2, 1), labels (2,)"),
         (lambda: soft_targets(TWO, jnp.ones(1), 3), "confidence has shape (1,), labels (2,)"),
-        (lambda: soft_targets(TWO, jnp.ones(3), 3), "confidence (3,), labels (2,)"),
+        (lambda: soft_targets(TWO, jnp.ones(3), 3), "confidence has shape (3,), labels (2,)"),
         (lambda: soften(TWO, jnp.ones((2, 1)), num_classes=3), "has shape (2, 1), labels (2,)"),
-        (lambda: soften(TWO, jnp.ones(3), num_classes=3), "visibility (with k, p_min, p_max) (3,), labels (2,)"),
+        (
+            lambda: soften(TWO, jnp.ones(3), num_classes=3),
+            "p_min, p_max) has shape (3,), labels (2,)",
+        ),
         (lambda: soften(TWO, jnp.ones(2), num_classes=3, k=np.ones(3)), "visibility (2,), k (3,), p_min (), p_max ()"),
         (lambda: confidence(0.5, p_min=np.zeros(3), p_max=np.ones(2)), "p_min (3,), p_max (2,)"),
         (lambda: soften(TWO, 0.5, num_classes=1), "num_classes = 1 must be at least 2."),
@@ -216,3 +219,19 @@ TWO = np.array([0, 1])
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("labels", [jnp.zeros((4, 1), int), jnp.eye(4, 10, dtype=int)])
+def test_labels_of_another_shape_are_told_what_to_take_of_them(labels):
+    with pytest.raises(ValueError, match=r"labels\[:, 0\] of labels \[B, 1\], labels.argmax\(-1\) of one-hot rows"):
+        soften(labels, jnp.ones(4), num_classes=10)
+
+
+def test_one_hot_floats_are_told_of_their_type_first():
+    with pytest.raises(ValueError, match="^labels have dtype float32; .* no one-hot rows"):
+        soften(jnp.eye(4, 10), jnp.ones(4), num_classes=10)
+
+
+def test_a_traced_number_of_classes_is_told_how_to_be_static():
+    with pytest.raises(ValueError, match="^num_classes is traced; .* static_argnames"):
+        jax.jit(lambda n: soften(jnp.zeros(2, int), jnp.ones(2), num_classes=n))(10)
