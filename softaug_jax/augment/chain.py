@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,13 @@ class Chain(NamedTuple):
     mix: Mix | None = None
 
     def augment(self, batch: Mapping[str, Draws], key: jax.Array, step: jax.typing.ArrayLike = 0) -> Augmented:
-        """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's own key."""
+        """Augments `batch["image"]` [B, H, W, C]; what the batch has no draws for is drawn from the step's own key.
+
+        Raises:
+          ValueError: if the batch is no dictionary of images, or a member is not as `check` or its `apply` needs.
+        """
+        if not isinstance(batch, Mapping):
+            raise ValueError('The batch must be a dictionary, as in chain.augment({"image": images}, key).')
         images = batch["image"]
         draws = self.sample(key, images.shape[0], image_size(images), given=batch)
         images, visibility = self.apply(images, draws, step)
@@ -79,12 +85,16 @@ class Chain(NamedTuple):
         visibility = fully_visible(images)
         for member in self.members:
             with jax.named_scope(member.name):
-                images, left = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
+                result = member.transform.apply(images, switched(draws[member.name], member.until_step, step))
+            images, left = _checked(member.name, result, visibility.shape)
             visibility = visibility * left
         return images, visibility
 
     def check(self) -> None:
-        """Raises ValueError unless each member's draws have a name of their own."""
+        """Raises ValueError unless members are Members, and each one's draws have a name of their own."""
+        for member in self.members:
+            if not isinstance(member, Member):
+                raise ValueError(f"{member!r} is no member of a chain, as in Chain((Member('flip', Flip()), ...)).")
         names = [MIX, *FIELDS, *(member.name for member in self.members)]
         clashing = [name for name, count in Counter(names).items() if count > 1]
         if clashing:
@@ -92,6 +102,18 @@ class Chain(NamedTuple):
                 f"The draws of the chain's members travel by name, and {', '.join(map(repr, clashing))} would be taken "
                 f"twice. Give each member a name of its own, none of {', '.join(map(repr, (MIX, *FIELDS)))}."
             )
+
+
+def _checked(name: str, result: Any, batch: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """What a transform returned; ValueError if it is not images and a visibility for each, by the member's name."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(f"The apply of {name!r} returned no pair. It must return images and their visibility [B].")
+    if jnp.shape(result[1]) not in ((), batch):  # [B, 1] by [B] would silently make [B, B]
+        raise ValueError(
+            f"The apply of {name!r} returned a visibility of shape {jnp.shape(result[1])}; it must be {batch}, one an "
+            "image, or a scalar."
+        )
+    return result
 
 
 def switched(draws: Draws, until_step: int | None, step: jax.typing.ArrayLike) -> Draws:

@@ -54,6 +54,8 @@ def fully_visible(images: jax.Array) -> jax.Array:
 
 
 def image_size(images: jax.Array) -> tuple[int, int]:
-    """(H, W) of images [B, H, W, C], in pixels."""
+    """(H, W) of images [B, H, W, C], in pixels; ValueError if they are of another rank."""
+    if images.ndim != 4:
+        raise ValueError(f"images have shape {images.shape}; they must be [B, H, W, C]: of a single one, images[None].")
     _, height, width, _ = images.shape
     return height, width

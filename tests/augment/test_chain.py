@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,3 +98,42 @@ def test_jit_equals_eager_over_a_whole_chain(rng):
     np.testing.assert_allclose(jitted, eager, rtol=1e-6)
     np.testing.assert_allclose(left_jitted, left, rtol=1e-6)
     assert len(np.unique(left)) == 6
+
+
+class Returns(NamedTuple):
+    """A transform of a user's, with a mistake in what it returns."""
+
+    what: Any
+
+    def sample(self, key, batch, size):
+        return None
+
+    def apply(self, images, draws):
+        return self.what(images)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (lambda images: images, "The apply of 'mine' returned no pair"),
+        (lambda images: (images, jnp.ones((2, 1))), r"of shape \(2, 1\); it must be \(2,\), one an image"),
+        (lambda images: (images, jnp.ones((2, 4, 4))), r"'mine' returned a visibility of shape \(2, 4, 4\)"),
+    ],
+)
+def test_an_own_transform_that_returns_something_else_is_told_by_its_name(returned, told):
+    with pytest.raises(ValueError, match=told):
+        Chain((Member("mine", Returns(returned)),)).augment({"image": jnp.ones((2, 4, 4, 1))}, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("chain", "batch", "told"),
+    [
+        (Chain((Flip(),)), {"image": jnp.ones((2, 4, 4, 1))}, r"^Flip\(.*\) is no member of a chain, as in Chain\("),
+        (Chain(Member("flip", Flip())), {"image": jnp.ones((2, 4, 4, 1))}, "^'flip' is no member of a chain"),
+        (CHAIN, jnp.ones((2, 4, 4, 1)), "^The batch must be a dictionary, as in chain.augment"),
+        (CHAIN, {"image": jnp.ones((4, 4, 1))}, r"^images have shape \(4, 4, 1\); they must be \[B, H, W, C\]"),
+    ],
+)
+def test_a_chain_says_what_it_is_made_of_and_given(chain, batch, told):
+    with pytest.raises(ValueError, match=told):
+        chain.augment(batch, jax.random.key(0))
