@@ -1,4 +1,4 @@
-"""What is known of each data set before any of it is read. A set of your own is one more entry of INFO."""
+"""What is known of each data set before any of it is read. Your own: one more entry of INFO (`softaug_jax.own`)."""
 
 from __future__ import annotations
 

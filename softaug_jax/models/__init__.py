@@ -105,13 +105,23 @@ def builder(
 ) -> Callable[[nnx.Rngs], Network]:
     """The constructor of a network by name, whose only argument is where its parameters' keys come from.
 
-    Args and errors: those of `create`.
+    Args and errors: those of `create`. The constructor raises UsageError if what it makes is no Network.
     """
     if name not in MODELS:
         raise UsageError(f"model = {name!r} is unknown. Choose from {', '.join(MODELS)}.")
     arguments = dict(num_classes=num_classes, channels_in=channels, dtype=compute_dtype(dtype))
     arguments.update(stem_argument(name, stem), **sensitive_argument(name, sensitive))
-    return lambda rngs: MODELS[name](**arguments, rngs=rngs)
+
+    def build(rngs: nnx.Rngs) -> Network:
+        network = MODELS[name](**arguments, rngs=rngs)
+        if not isinstance(network, Network):
+            raise UsageError(
+                f"model = {name!r} is a {type(network).__name__}. A network derives from models.layers.Network and has "
+                "features(images, key) and a classifier, as models/resnet.py has."
+            )
+        return network
+
+    return build
 
 
 def functional(

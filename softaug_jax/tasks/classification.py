@@ -24,6 +24,20 @@ from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
 HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images from occluded ones
 CUT_BY_HOST = ("random_resized", "soft_resized")
 
+# From config.augment to a transform, by the values of `policy` and `erase`. A policy gets pixels in 0 to 255, before
+# normalisation and crop; an eraser normalised images after them, in which 0 is the mean colour. Add your own by name.
+POLICIES: dict[str, Callable[[Any], augment.Transform | None]] = {
+    "none": lambda a: None,
+    "randaugment": lambda a: augment.RandAugment(a.policy_num_ops, a.policy_magnitude),
+    "trivialaugment": lambda a: augment.TrivialAugment(),
+}
+ERASERS: dict[str, Callable[[Any], augment.Transform | None]] = {
+    "none": lambda a: None,
+    "cutout": lambda a: augment.Cutout(a.cutout_px),
+    "random": lambda a: augment.RandomErasing(a.erase_probability, soft=False),
+    "soft_random": lambda a: augment.RandomErasing(a.erase_probability, soft=True),
+}
+
 
 def _check(config: Any, num_devices: int) -> None:
     if config.soften.p_min is not None:
@@ -99,8 +113,8 @@ RULES = Rules(
     choices={
         "model.head": heads.RANGES,
         "augment.crop": ("soft", "hard", "none", *CUT_BY_HOST),
-        "augment.policy": ("none", "randaugment", "trivialaugment"),
-        "augment.erase": ("none", "cutout", "random", "soft_random"),
+        "augment.policy": POLICIES,
+        "augment.erase": ERASERS,
         "augment.mix": ("none", "mixup", "cutmix"),
         "augment.rounding": ROUNDINGS,
         "augment.fill": ("mean", "black"),
@@ -140,10 +154,10 @@ def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
     a = config.augment
     members = [
         Member("flip", augment.Flip()) if a.flip else None,
-        _policy(a),
+        _member("policy", POLICIES[a.policy](a)),
         Member("normalize", augment.Normalize(about.mean, about.std)),
         _crop(config, about, schedule),
-        _erase(a),
+        _member("erase", ERASERS[a.erase](a)),
         Member("noise", augment.AdditiveNoise(config.noise.sigma)) if "noise" in config else None,
     ]
     mixes = {
@@ -154,10 +168,8 @@ def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
     return Chain(tuple(member for member in members if member is not None), mixes[a.mix])
 
 
-def _policy(a: Any) -> Member | None:
-    if a.policy == "randaugment":
-        return Member("policy", augment.RandAugment(a.policy_num_ops, a.policy_magnitude))
-    return Member("policy", augment.TrivialAugment()) if a.policy == "trivialaugment" else None
+def _member(name: str, transform: augment.Transform | None) -> Member | None:
+    return None if transform is None else Member(name, transform)
 
 
 def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
@@ -178,24 +190,18 @@ def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
     return Member("crop", crops[a.crop](), until_step=last)
 
 
-def _erase(a: Any) -> Member | None:
-    if a.erase == "cutout":
-        return Member("erase", augment.Cutout(a.cutout_px))
-    soft = a.erase == "soft_random"
-    return Member("erase", augment.RandomErasing(a.erase_probability, soft=soft)) if a.erase != "none" else None
-
-
 def describe(config: Any) -> str:
     """The run's method in a few words, for tables."""
     a = config.augment
     crops = {"soft": f"soft crop {a.sigma:g}", "hard": f"hard crop {a.pad_px} px", "none": "no crop"}
     crops |= {"soft_resized": f"soft crop and resize {a.sigma:g}", "random_resized": "random resized crop"}
-    policies = {"randaugment": "RandAugment", "trivialaugment": "TrivialAugment"}
-    erasing = {"cutout": f"Cutout {a.cutout_px} px", "random": "random erasing", "soft_random": "soft random erasing"}
+    policies = {"none": None, "randaugment": "RandAugment", "trivialaugment": "TrivialAugment"}
+    erasing = {"none": None, "cutout": f"Cutout {a.cutout_px} px"}
+    erasing |= {"random": "random erasing", "soft_random": "soft random erasing"}
     words = [
         crops["none" if idle.is_on(config) else a.crop],
-        policies.get(a.policy),
-        erasing.get(a.erase),
+        policies.get(a.policy, a.policy),
+        erasing.get(a.erase, a.erase),
         f"noise {config.noise.sigma:g}" if "noise" in config else None,
         {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
         _softened(config),

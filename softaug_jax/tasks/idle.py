@@ -48,8 +48,8 @@ def is_on(config: Any) -> str:
 
 def hides(config: Any) -> str:
     """Some augmentation says that it has left less than all of an image visible."""
-    erase, why_no_crop = config.augment.erase, CROPS_SOFTLY(config)
-    if not why_no_crop or erase == "soft_random" or "noise" in config:
+    erase, policy, why_no_crop = config.augment.erase, config.augment.policy, CROPS_SOFTLY(config)
+    if not why_no_crop or {erase, policy} - HIDE_NOTHING or "noise" in config:
         return ""
     return f"every image counts as whole, as {why_no_crop} and config.augment.erase is {erase!r}"
 
@@ -81,6 +81,7 @@ def in_between(config: Any) -> str:
     return "" if config.evals.periodic else "config.evals.periodic is empty"
 
 
+HIDE_NOTHING = {"none", "cutout", "random", "randaugment", "trivialaugment"}  # or don't say so; one's own may
 CROPS_SOFTLY = crops("soft", "soft_resized")
 IS_SOFT = both(has("soften.mode", "target", "weight", "target_and_weight"), aims)
 WEIGHTS = has("soften.mode", "weight", "target_and_weight")

@@ -19,6 +19,7 @@ from softaug_jax.checks import (
 )
 from softaug_jax.data.info import INFO, training_images
 from softaug_jax.data.schedule import Schedule
+from softaug_jax.own import import_own
 from softaug_jax.tasks import idle, task_of
 from softaug_jax.train import distributed, optim
 from softaug_jax.train.workdir import warn
@@ -70,6 +71,7 @@ def validate(config: Any, num_devices: int, typed: Mapping[str, Any] | None = No
 def _validate(config: Any, num_devices: int) -> None:
     if "runs" in config:
         raise UsageError(f"The config {config.name} tests finished runs and describes none: main.py is what takes it.")
+    import_own(config)
     task = task_of(config)
     rules = task.rules
     for field, choices in {**CHOICES, **rules.choices}.items():
