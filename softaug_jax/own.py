@@ -1,16 +1,21 @@
 """Modules of one's own that a config names in `config.imports`: data sets, networks and augmentations by name.
 
-Such a module adds entries to `data.info.INFO`, `models.MODELS`, or `tasks.classification`'s POLICIES and ERASERS. It is
-imported wherever a run's config is read, so that what evaluates and reports the run finds them as well.
+Such a module adds entries to `data.info.INFO`, `models.MODELS`, or `tasks.classification`'s POLICIES and ERASERS. The
+run's files keep its name, so that what evaluates and reports the run asks for it as well.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from softaug_jax.checks import UsageError
+
+TRUSTED = "SOFTAUG_IMPORTS"  # the environment's: modules that may be imported for a run whose files name them
 
 
 def import_own(config: Mapping[str, Any]) -> None:
@@ -19,9 +24,7 @@ def import_own(config: Mapping[str, Any]) -> None:
     Raises:
       UsageError: if there is no such module, or it can't be imported.
     """
-    if "imports" not in config:
-        return
-    for name in filter(None, config["imports"].split(",")):
+    for name in _names(config.get("imports", "")):
         try:
             importlib.import_module(name)
         except Exception as error:  # the module is the user's: anything may be wrong in it
@@ -29,3 +32,24 @@ def import_own(config: Mapping[str, Any]) -> None:
                 f"config.imports = {config['imports']!r}: {name} can't be imported ({type(error).__name__}: {error}). "
                 "The folder it is in must be on PYTHONPATH."
             ) from error
+
+
+def import_for(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Imports what a finished run's config names. Its files may be another's, and so don't decide what is executed.
+
+    Raises:
+      UsageError: if a module has not been imported before and is not in the environment's SOFTAUG_IMPORTS; or as
+        `import_own`.
+    """
+    names = _names(config.get("imports", ""))
+    for name in names:
+        if name not in sys.modules and name not in _names(os.environ.get(TRUSTED, "")):
+            raise UsageError(
+                f"{workdir} was trained with the module {name}, which is not imported on the word of a file. If you "
+                f"trust it, set {TRUSTED}={','.join(names)} in the environment, or import it first."
+            )
+    import_own(config)
+
+
+def _names(listed: str) -> list[str]:
+    return [name for name in listed.split(",") if name]

@@ -62,9 +62,15 @@ def test_a_config_trains_what_its_module_adds(config):
     assert idle.sentences(config, {"soften.mode": "target", "soften.k": 2.0}) == []  # its visibility is what softens
 
 
-def test_who_reads_the_run_imports_it_too(config, tmp_path):
+def test_who_reads_the_run_imports_it_if_told_to(config, tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(UsageError, match=r"trained with the module my_method, .* set SOFTAUG_IMPORTS=my_method in"):
+        runs.read(tmp_path)
+    assert "my_method" not in sys.modules  # nothing is executed because a file says so
+    monkeypatch.setenv("SOFTAUG_IMPORTS", "other,my_method")
     assert runs.read(tmp_path).softening["p_min"] == 1 / 3
+    monkeypatch.delenv("SOFTAUG_IMPORTS")
+    assert runs.read(tmp_path).workdir == tmp_path  # imported before
 
 
 def test_a_module_that_is_not_there_is_named(config):

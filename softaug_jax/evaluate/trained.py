@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from softaug_jax.checks import UsageError
-from softaug_jax.own import import_own
+from softaug_jax.own import import_for
 from softaug_jax.run_files import completed, read_json
 from softaug_jax.train import finished, setup, sharding
 from softaug_jax.train.evaluation import jit_predict
@@ -36,7 +36,7 @@ def trained(workdir: str | Path) -> Trained:
     if not folder.is_run():
         raise UsageError(f"{workdir} holds no run. Name the workdir of one, in which config.json is.")
     config = ConfigDict(completed(read_json(folder.path / "config.json")))
-    import_own(config)
+    import_for(folder.path, config)
     parts = setup.build(config, folder.num_train())  # on which a Gaussian process's logits depend
     one_device = sharding.over(jax.local_devices()[:1])
     state = finished.restore(folder, parts, one_device)

@@ -12,7 +12,7 @@ import numpy as np
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import info
 from softaug_jax.metrics import BIN_NAMES
-from softaug_jax.own import import_own
+from softaug_jax.own import import_for
 from softaug_jax.paths import path_of
 from softaug_jax.run_files import DATA_FIELDS, Tree, read_history, read_json, settings
 
@@ -96,13 +96,13 @@ def read(workdir: str | Path) -> Run:
     """Reads one run; a run that still goes on has no summary.
 
     Raises:
-      UsageError: if `workdir` holds no run, a file of it is damaged, or a module that its config imports is not there.
+      UsageError: if `workdir` holds no run, a file of it is damaged, or its module is not to be imported.
     """
     workdir = path_of(workdir)
     if not (workdir / "config.json").is_file():
         raise UsageError(f"{workdir} is not the workdir of a run: it has no config.json.")
     summary, config = workdir / "summary.json", read_json(workdir / "config.json")
-    import_own(config)
+    import_for(workdir, config)
     return Run(
         workdir=workdir,
         config=config,
