@@ -201,9 +201,9 @@ def describe(config: Any) -> str:
     words = [
         crops["none" if idle.is_on(config) else a.crop],
         policies.get(a.policy, a.policy),
-        erasing.get(a.erase, a.erase),
+        None if idle.erases(config) else erasing.get(a.erase, a.erase),
         f"noise {config.noise.sigma:g}" if "noise" in config else None,
-        {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
+        None if idle.mixes(config) else {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
         _softened(config),
         "online label smoothing" if config.loss.online_smoothing else None,
         f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else None,

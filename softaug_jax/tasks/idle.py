@@ -26,8 +26,17 @@ def is_not(field: str, number: float) -> Condition:
 
 def evaluates(*names: str) -> Condition:
     """One of these is among the evaluations, during the training or at its end."""
-    missing = f"neither config.evals.periodic nor config.evals.final has {' or '.join(map(repr, names))}"
-    return lambda config: "" if {*config.evals.periodic, *config.evals.final} & {*names} else missing
+    listed = " or ".join(map(repr, names))
+
+    def why_not(config: Any) -> str:
+        if {*config.evals.final} & {*names}:
+            return ""
+        if not {*config.evals.periodic} & {*names}:
+            return f"neither config.evals.periodic nor config.evals.final has {listed}"
+        why_never = is_due(config)
+        return why_never and f"config.evals.final has no {listed}, and {why_never}"
+
+    return why_not
 
 
 def both(*conditions: Condition) -> Condition:
@@ -46,12 +55,28 @@ def is_on(config: Any) -> str:
     return "" if left_out < config.epochs else f"config.augment.uncropped_final_epochs is {left_out}, all epochs"
 
 
+def moves(config: Any) -> str:
+    """The crop is none of no pixels."""
+    return is_not("augment.pad_px", 0)(config) if config.augment.crop == "hard" else ""
+
+
+def erases(config: Any) -> str:
+    """Erasing at random is not for no image."""
+    return is_not("augment.erase_probability", 0)(config) if config.augment.erase in ("random", "soft_random") else ""
+
+
+def mixes(config: Any) -> str:
+    """CutMix is not for no batch."""
+    return is_not("augment.mix_probability", 0)(config) if config.augment.mix == "cutmix" else ""
+
+
 def hides(config: Any) -> str:
     """Some augmentation says that it has left less than all of an image visible."""
-    erase, policy, why_no_crop = config.augment.erase, config.augment.policy, CROPS_SOFTLY(config)
-    if not why_no_crop or {erase, policy} - HIDE_NOTHING or "noise" in config:
+    own = {config.augment.erase, config.augment.policy} - BUILT_IN  # which may hide something
+    why_no_crop, why_no_erasing = CROPS_SOFTLY(config), ERASES_SOFTLY(config)
+    if not (why_no_crop and why_no_erasing) or own or "noise" in config:
         return ""
-    return f"every image counts as whole, as {why_no_crop} and config.augment.erase is {erase!r}"
+    return f"every image counts as whole, as {why_no_crop} and {why_no_erasing}"
 
 
 def bends(config: Any) -> str:
@@ -76,17 +101,51 @@ def in_colour(config: Any) -> str:
     return "" if INFO[config.dataset].channels > 1 else f"the images of {config.dataset} are grey"
 
 
+def recolours(config: Any) -> str:
+    """Some strength of the jitter is not 0, of those that act on the images' channels."""
+    strengths = ("brightness", "contrast", *(() if in_colour(config) else ("saturation", "hue")))
+    if any(config.views[name] for name in strengths):
+        return ""
+    return f"{', '.join(f'config.views.{name}' for name in strengths)} are 0"
+
+
+def overlaps(config: Any) -> str:
+    """Some pair has another weight than without a hypothesis: of whole images all have the same."""
+    is_scaled = config.pairs.hypothesis == "sa2" and config.pairs.method == "simsiam"  # by p_min
+    return "" if is_scaled else CUTS(config)
+
+
+def covers(config: Any) -> str:
+    """The occlusion's square is not always empty."""
+    return "" if any(config.evals.occlusion_shares) else "config.evals.occlusion_shares are 0"
+
+
+def shows_fill(config: Any) -> str:
+    """Something is covered by the occlusion's fill."""
+    return HIDES_FOR_SCORES(config) and covers(config)
+
+
 def in_between(config: Any) -> str:
-    """Something is evaluated before the end."""
-    return "" if config.evals.periodic else "config.evals.periodic is empty"
+    """Something may be evaluated before the end."""
+    return is_not("epochs", 1)(config) if config.evals.periodic else "config.evals.periodic is empty"
 
 
-HIDE_NOTHING = {"none", "cutout", "random", "randaugment", "trivialaugment"}  # or don't say so; one's own may
+def is_due(config: Any) -> str:
+    """The interval of the evaluations ends before the training."""
+    every, epochs = config.eval_every_epochs, config.epochs
+    return "" if every < epochs else f"config.eval_every_epochs is {every} and config.epochs {epochs}"
+
+
+BUILT_IN = {"none", "cutout", "random", "soft_random", "randaugment", "trivialaugment"}  # policies and erasers
 CROPS_SOFTLY = crops("soft", "soft_resized")
+ERASES_SOFTLY = both(has("augment.erase", "soft_random"), erases)
 IS_SOFT = both(has("soften.mode", "target", "weight", "target_and_weight"), aims)
 WEIGHTS = has("soften.mode", "weight", "target_and_weight")
-SHIFTS = crops("soft", "hard")
+SHIFTS = both(crops("soft", "hard"), moves)
 JITTERS = is_not("views.jitter_probability", 0)
+CUTS = is_not("views.scale_min", 1)
+VARIES = both(has("model.head", "sngp"), is_not("sngp.mean_field", 0))
+HIDES_FOR_SCORES = evaluates("energy", "density")
 
 # When a field acts, by its name, or by its beginning up to a dot or an underscore. What is not here always does.
 ACTS_IF: Mapping[str, Condition] = {
@@ -100,10 +159,14 @@ ACTS_IF: Mapping[str, Condition] = {
     "augment.scale_max": crops("random_resized"),
     "augment.fill": SHIFTS,
     "augment.fill_noise": SHIFTS,
-    "augment.uncropped_final_epochs": has("augment.crop", "soft", "hard", "soft_resized", "random_resized"),
+    "augment.uncropped_final_epochs": both(
+        has("augment.crop", "soft", "hard", "soft_resized", "random_resized"), moves
+    ),
+    "augment.erase": erases,
     "augment.cutout_px": has("augment.erase", "cutout"),
     "augment.erase_probability": has("augment.erase", "random", "soft_random"),
-    "augment.mix_alpha": has("augment.mix", "mixup", "cutmix"),
+    "augment.mix": mixes,
+    "augment.mix_alpha": both(has("augment.mix", "mixup", "cutmix"), mixes),
     "augment.mix_probability": has("augment.mix", "cutmix"),
     "soften.mode": both(softens, aims),
     "soften.k": both(IS_SOFT, bends, hides),
@@ -111,13 +174,16 @@ ACTS_IF: Mapping[str, Condition] = {
     "soften.p_max": IS_SOFT,
     "loss.weighting": both(WEIGHTS, bends, hides),
     "loss.normalize_weights": both(WEIGHTS, softens),
+    "sngp.ridge": VARIES,
+    "sngp.momentum": VARIES,
     "sngp.": has("model.head", "sngp"),
     "duq.": has("model.head", "duq"),
     "model.predictor_dim": has("pairs.method", "simsiam"),
     "pairs.redundancy": has("pairs.method", "barlow_twins"),
-    "pairs.hypothesis": is_not("pairs.p_min", 1),
-    "pairs.k": both(has("pairs.hypothesis", *HYPOTHESES), is_not("pairs.p_min", 1)),
-    "pairs.p_min": has("pairs.hypothesis", *HYPOTHESES),
+    "pairs.hypothesis": both(is_not("pairs.p_min", 1), overlaps),
+    "pairs.k": both(has("pairs.hypothesis", *HYPOTHESES), is_not("pairs.p_min", 1), CUTS),
+    "pairs.p_min": both(has("pairs.hypothesis", *HYPOTHESES), overlaps),
+    "views.jitter_probability": recolours,
     "views.brightness": JITTERS,
     "views.contrast": JITTERS,
     "views.saturation": both(JITTERS, in_colour),
@@ -128,10 +194,12 @@ ACTS_IF: Mapping[str, Condition] = {
     "data.steps_per_dispatch": has("data.loader", "device"),
     "data.v2_dir": evaluates("v2"),
     "eval_every_epochs": in_between,
+    "evals.periodic": is_due,
     "evals.num_bins": evaluates("calibration", "v2", "probe"),
     "evals.occlusion_shares": evaluates("occlusion"),
-    "evals.occlusion_draws": evaluates("occlusion"),
-    "evals.occlusion_fill": evaluates("occlusion", "energy", "density"),
+    "evals.occlusion_draws": both(evaluates("occlusion"), covers),
+    "evals.occlusion_fill": both(evaluates("occlusion", "energy", "density"), shows_fill),
+    "evals.knn_temperature": both(evaluates("knn"), is_not("evals.knn_k", 1)),
     "evals.knn_": evaluates("knn"),
     "evals.probe_": evaluates("probe"),
 }

@@ -13,6 +13,7 @@ from softaug_jax.augment.noise import NoisyFill
 from softaug_jax.data.info import info
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.data.sources import Arrays
+from softaug_jax.models.gaussian_process import mean_field
 from softaug_jax.models.siamese import Embeddings
 from softaug_jax.tasks import SELF_SUPERVISED, classification, idle, protocol, self_supervised, task_of
 from softaug_jax.tasks.class_objective import ClassObjective
@@ -26,6 +27,10 @@ CASES = [
     ("digits_baseline", "smoothing=0.1", {}),
     ("digits_baseline", "method=soft_random_erasing", {}),
     ("digits_baseline", "method=random_erasing", {}),
+    ("digits_baseline", "method=random_erasing", {"augment__erase_probability": 0.0}),
+    ("digits_baseline", "method=soft_random_erasing", {"augment__erase_probability": 0.0}),
+    ("digits_baseline", "method=cutmix", {"augment__mix_probability": 0.0}),
+    ("digits_baseline", "method=cutout", {"augment__pad_px": 0}),
     ("digits_baseline", "method=cutout", {}),
     ("digits_baseline", "method=noise", {}),
     ("digits_baseline", "method=mixup,policy=randaugment", {}),
@@ -47,9 +52,13 @@ CASES = [
     ("simsiam", "hypothesis=sa2", {"pairs__p_min": 1.0}),
     ("simsiam", "dataset=digits", {}),
     ("simsiam", "", {"views__jitter_probability": 0.0}),
+    ("simsiam", "dataset=digits", {"views__brightness": 0.0, "views__contrast": 0.0}),
+    ("simsiam", "hypothesis=sa1", {"views__scale_min": 1.0}),
+    ("simsiam", "hypothesis=sa2,p_min=0.25", {"views__scale_min": 1.0}),
+    ("barlow_twins", "hypothesis=sa2,p_min=0.25", {"views__scale_min": 1.0}),
     ("barlow_twins", "hypothesis=sa2", {}),
 ]
-OTHER = {"soften.p_min": 0.05, "soften.p_max": 0.95, "pairs.p_min": 0.3}  # than every case's own
+OTHER = {"soften.p_min": 0.05, "soften.p_max": 0.95, "pairs.p_min": 0.5}  # than every case's own
 
 
 def fields_of(chosen, sections):
@@ -89,17 +98,25 @@ def built(chosen):
         images = {"image": jnp.asarray(draws.uniform(0, 255, (64, 1, 2, about.channels)), jnp.float32)}
         seen = augment.Chain(tuple(colours)).augment(images, jax.random.key(0)).images
         objective, outputs = PairObjective(chosen.pairs), Embeddings(*draws.normal(size=(2, 3, 2, 4)).astype("f"))
-        visibility = jnp.array([0.2, 0.5, 1.0])
+        visibility = jnp.ones(3) if chosen.views.scale_min == 1 else jnp.array([0.2, 0.5, 1.0])
     else:
         chain = classification.augmentations(chosen, about, schedule)
-        chain = chain._replace(members=tuple(m for m in chain.members if m.until_step != 0))
+        mix = None if getattr(chain.mix, "probability", 1) == 0 else chain.mix
+        chain = chain._replace(members=tuple(m for m in chain.members if does_something(m)), mix=mix)
         members, seen = chain, ()
         objective = ClassObjective(chosen, about.num_classes, schedule)
         outputs = jnp.asarray(draws.normal(size=(3, about.num_classes)), jnp.float32)
         visibility = jnp.array([0.2, 0.5, 1.0]) if hides(chain) else jnp.ones(3)
     softened = objective.soften(labels, visibility, None, objective.initial_memory())
-    numbers = (seen, softened, objective.loss(outputs, softened))
+    weighted = softened if chosen.get("pairs") is None else ()  # Barlow Twins takes the weights' common factor away
+    numbers = (seen, weighted, objective.loss(outputs, softened))
     return repr(members), [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(numbers)]
+
+
+def does_something(member):
+    """Whether some image may be another after it."""
+    bare = getattr(member.transform, "crop", member.transform)
+    return member.until_step != 0 and getattr(bare, "pad_px", 1) and getattr(bare, "probability", 1)
 
 
 def hides(chain):
@@ -107,6 +124,42 @@ def hides(chain):
     bare = [m.transform.crop if isinstance(m.transform, NoisyFill) else m.transform for m in chain.members]
     soft = (augment.SoftCrop, augment.SoftWindow, augment.AdditiveNoise)
     return any(isinstance(t, soft) or (isinstance(t, augment.RandomErasing) and t.soft) for t in bare)
+
+
+CUTMIX = {"batch_size": 4, "augment__mix_probability": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("arg", "own", "fields"),
+    [
+        ("", {"augment__pad_px": 0}, ("augment.fill", "augment.fill_noise", "augment.uncropped_final_epochs")),
+        ("method=random_erasing", {"augment__erase_probability": 0.0}, ("augment.erase",)),
+        ("method=cutmix", CUTMIX, ("augment.mix", "augment.mix_alpha")),
+    ],
+)
+def test_transforms_that_leave_every_image_as_it_is_make_their_other_fields_idle(arg, own, fields):
+    images = jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))
+
+    def seen(chosen):
+        chain = classification.augmentations(chosen, info("digits"), Schedule(8, 4, chosen.epochs))
+        return [np.asarray(chain.augment({"image": images}, jax.random.key(0), step).images) for step in (0, 119)]
+
+    for field in fields:
+        chosen = config("digits_baseline", arg, **own)
+        expected = seen(chosen)
+        assert idle.why_idle(chosen, field) == f"config.{next(reversed(own)).replace('__', '.')} is 0"
+        change(chosen, field)
+        np.testing.assert_array_equal(seen(chosen), expected, field)
+
+
+def test_what_makes_a_variance_acts_where_logits_are_divided_by_it():
+    chosen = config("digits_sa", "method=sngp", sngp__mean_field=0.0)
+    assert {field for field in fields_of(chosen, ("sngp",)) if idle.why_idle(chosen, field)} == {
+        "sngp.ridge",
+        "sngp.momentum",
+    }
+    logits = jnp.array([[0.3, -2.0]])
+    np.testing.assert_array_equal(mean_field(logits, jnp.array([5.0]), 0.0), logits)
 
 
 @pytest.mark.parametrize(("name", "arg", "own"), CASES, ids=lambda value: str(value))
@@ -233,6 +286,12 @@ CONSTANT = {"soften__p_min": 0.9, "soften__p_max": 0.9}
         ("digits_sa", {**CONSTANT, "soften__mode": "weight"}, "hard targets, weight 0.9"),
         ("digits_sa", CONSTANT, "smoothing 0.1, weight 0.9"),
         ("digits_baseline", {"soften__mode": "weight"}, "hard crop 1 px, hard targets"),
+        ("digits_sa", {"augment__mix": "cutmix", "augment__mix_probability": 0.0}, "soft crop 0.3, target & weight"),
+        (
+            "digits_baseline",
+            {"augment__erase": "soft_random", "augment__erase_probability": 0.0, "soften__mode": "target"},
+            "hard crop 1 px, hard targets",
+        ),
         ("digits_baseline", {"soften__mode": "target", "soften__p_max": 0.9}, "hard crop 1 px, smoothing 0.1"),
     ],
 )
@@ -263,4 +322,19 @@ def test_what_is_said_names_the_option_and_the_reason():
     ]
     assert said("simsiam", "", {"evals.knn_k": 5}, evals__periodic=(), evals__final=("probe",)) == [
         "--config.evals.knn_k=5 changes nothing here: neither config.evals.periodic nor config.evals.final has 'knn'"
+    ]
+    assert said("digits_sa", "epochs=1", {"evals.periodic": (), "eval_every_epochs": 1}) == [
+        "--config.evals.periodic=() changes nothing here: config.eval_every_epochs is 1 and config.epochs 1",
+        "--config.eval_every_epochs=1 changes nothing here: config.epochs is 1",
+    ]
+    assert said("digits_sa", "epochs=1", {"evals.num_bins": 5}, evals__final=("classification",)) == [
+        "--config.evals.num_bins=5 changes nothing here: config.evals.final has no 'calibration' or 'v2' or 'probe', "
+        "and config.eval_every_epochs is 1 and config.epochs 1"
+    ]
+    assert said("digits_sa", "", {"evals.occlusion_draws": 5}, evals__occlusion_shares=(0.0,)) == [
+        "--config.evals.occlusion_draws=5 changes nothing here: config.evals.occlusion_shares are 0"
+    ]
+    assert not said("digits_sa", "method=energy", {"evals.occlusion_fill": "black"}, evals__occlusion_shares=(0.0,))
+    assert said("simsiam", "", {"evals.knn_temperature": 0.5}, evals__knn_k=1) == [
+        "--config.evals.knn_temperature=0.5 changes nothing here: config.evals.knn_k is 1"
     ]
