@@ -57,7 +57,7 @@ def read_json(path: Path) -> Tree:
 
 
 def read_history(path: Path) -> list[Tree]:
-    """The rows of a metrics.jsonl, the last one of each step and split.
+    """The rows of a metrics.jsonl, the last one of each step and split, by step and else as they were written.
 
     A last line that was cut off while being written is left out.
 
@@ -73,7 +73,7 @@ def read_history(path: Path) -> list[Tree]:
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
                 raise UsageError(f"{path}, line {number}, can't be read as a row of metrics.") from None
-    return [rows[key] for key in sorted(rows)]
+    return sorted(rows.values(), key=lambda row: row["step"])
 
 
 def write_json(path: Path, content: Tree) -> None:

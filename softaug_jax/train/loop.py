@@ -135,7 +135,7 @@ class Training:
         """Trains to the end and returns the summary, or None if it was asked to stop."""
         warn = self.progress.warn
         if self.peers.is_first:
-            self.log = MetricsLog(self.folder, self.step, tell=warn)
+            self.log = MetricsLog(self.folder, self.step, tell=warn, ended=self.step == self.schedule.total_steps)
         self.progress.say(self.headline())
         if self.step == 0 and self.peers.is_first:
             figure = self.folder.path / "figures" / "augmented.png"

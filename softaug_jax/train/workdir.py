@@ -89,19 +89,21 @@ class MetricsLog:
     A row that can't be written is told, kept, and written with the next one.
     """
 
-    def __init__(self, workdir: Workdir, from_step: int, tell: Callable[[str], object] = warn):
+    def __init__(self, workdir: Workdir, from_step: int, tell: Callable[[str], object] = warn, *, ended: bool = False):
         """Drops rows after `from_step`, which a run that was interrupted wrote beyond its last checkpoint.
 
         Args:
           workdir: of the run.
           from_step: the step it goes on from.
           tell: is called with a sentence for each write that fails.
+          ended: whether nothing is left to train: the last test is run again, so that its row is dropped, too.
 
         Raises:
           UsageError: if metrics.jsonl can't be read or written.
         """
         self._path, self._tell = workdir.path / "metrics.jsonl", tell
-        rows = [row for row in read_history(self._path) if row["step"] <= from_step]
+        is_again = lambda row: ended and row["step"] == from_step and row["split"] == "test"
+        rows = [row for row in read_history(self._path) if row["step"] <= from_step and not is_again(row)]
         try:
             write_whole(self._path, "".join(json.dumps(row) + "\n" for row in rows))
         except OSError as error:

@@ -192,3 +192,16 @@ def test_a_machine_without_tensorboardx_loses_its_events_and_nothing_else(tmp_pa
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["loss"] == 2.0
     assert "tensorboardX is not installed" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_the_last_test_is_kept_once_when_a_run_goes_on_after_its_last_checkpoint(tmp_path):
+    rows = [("train", 4), ("test", 4), ("train", 8), ("test", 8)]
+    log = MetricsLog(Workdir(tmp_path), from_step=0)
+    for split, step in rows:
+        log.write(split, step, step / 4, {})
+    log.close()
+    log = MetricsLog(Workdir(tmp_path), from_step=8, ended=True)
+    log.write("test", 8, 2.0, {})
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["split"], line["step"]) for line in lines] == rows
