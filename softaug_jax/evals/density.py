@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from softaug_jax.checks import UsageError
 from softaug_jax.evals.features import extract
 from softaug_jax.evals.protocol import Batches, Predict
 from softaug_jax.evals.ranking import separations
@@ -60,14 +61,15 @@ def fit(values: np.ndarray, labels: np.ndarray) -> Mixture:
       labels: classes, int [n].
 
     Raises:
-      ValueError: if a class has a single example, or the features are not finite.
+      UsageError: if a class has a single example.
+      ValueError: if the features are not finite.
     """
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("The features are not finite, so that no density can be fitted to them.")
     members = [values[labels == label] for label in np.unique(labels)]
     if min(map(len, members)) < 2:
-        raise ValueError("A class has a single training example: its features have no covariance.")
+        raise UsageError("A class has a single training example: its features have no covariance.")
     means = np.stack([x.mean(0) for x in members])
     covariances = np.stack([(x - mean).T @ (x - mean) / (len(x) - 1) for x, mean in zip(members, means, strict=True)])
     factors = _factors(covariances)

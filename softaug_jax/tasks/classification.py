@@ -52,7 +52,7 @@ def _check(config: Any, num_devices: int) -> None:
             "config.loss.normalize_weights = True divides by the mean weight that config.loss.weighting = 'batch_mean' "
             "multiplies by: no weight is left. Use --config.loss.normalize_weights=False, or weighting=per_example."
         )
-    if config.data.images_per_class == 1 and "density" in (*config.evals.periodic, *config.evals.final):
+    if config.data.images_per_class == 1 and _fits_density(config):
         raise UsageError(
             "config.data.images_per_class = 1 leaves no class a covariance, which 'density' in config.evals needs. Use "
             "at least 2, or other evaluations."
@@ -70,6 +70,20 @@ def _check(config: Any, num_devices: int) -> None:
             f"{config.batch_size} leaves an odd number to a device. Use a multiple of {2 * num_devices}."
         )
     heads.check(config)
+
+
+def _check_train(config: Any, labels: np.ndarray) -> None:
+    single = np.flatnonzero(np.bincount(labels) == 1)
+    if single.size and _fits_density(config):
+        raise UsageError(
+            f"config.evals has 'density', which needs two training images of a class for its covariance, and "
+            f"{config.dataset} has a single one of {INFO[config.dataset].class_name(int(single[0]))}. Use other "
+            "evaluations, or add images."
+        )
+
+
+def _fits_density(config: Any) -> bool:
+    return "density" in (*config.evals.periodic, *config.evals.final)
 
 
 def _check_window(config: Any) -> None:
@@ -141,6 +155,7 @@ RULES = Rules(
         "evals.occlusion_draws": at_least_one,
     },
     check=_check,
+    check_train=_check_train,
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 from softaug_jax.augment import Augmented
 from softaug_jax.checks import Range
@@ -78,6 +79,8 @@ class Rules(NamedTuple):
     choices: Mapping[str, Collection[str]]
     ranges: Mapping[str, Range]
     check: Callable[[Any, int], None]  # what else: raises ValueError for a config on so many devices
+    # Raises UsageError if the training images that are there, of labels int [n], are too few for the config's tests.
+    check_train: Callable[[Any, np.ndarray], None]
 
 
 class Tested(NamedTuple):

@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 import jax
+import numpy as np
 
 from softaug_jax import preview
 from softaug_jax.augment import Chain, ColorJitter, Flip, Grayscale, Member, Normalize, Pair, ResizedCrop
@@ -43,7 +44,20 @@ def _check(config: Any, num_devices: int) -> None:
             "'sa2' with p_min = 0 gives no weight: nothing would be learnt. Use a smaller --config.views.scale_min."
         )
     num_train = training_images(INFO[config.dataset], config.data.images_per_class)
-    check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)
+    if _votes(config):
+        check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)
+
+
+def _votes(config: Any) -> bool:
+    return "knn" in (*config.evals.periodic, *config.evals.final)
+
+
+def _check_train(config: Any, labels: np.ndarray) -> None:
+    if _votes(config) and config.evals.knn_k > len(labels):
+        raise UsageError(
+            f"config.evals.knn_k = {config.evals.knn_k} is more than the {len(labels)} training images of "
+            f"{config.dataset} that are there. Use at most --config.evals.knn_k={len(labels)}."
+        )
 
 
 RULES = Rules(
@@ -72,6 +86,7 @@ RULES = Rules(
         "evals.probe_weight_decay": not_negative,
     },
     check=_check,
+    check_train=_check_train,
 )
 
 

@@ -22,7 +22,7 @@ from softaug_jax.train.progress import Progress, StopRequest, Stopwatch, in_word
 from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, READ_BEHIND, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
-from softaug_jax.train.validate import validate
+from softaug_jax.train.validate import check_train, validate
 from softaug_jax.train.workdir import MetricsLog, NoLog, Workdir
 
 EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated
@@ -60,6 +60,7 @@ def run(
             print(f"{folder.path} is finished after {summary['steps']} steps. {in_words(summary)}".rstrip())
         return summary
     train, test = load(config, "train"), load(config, "test")
+    check_train(config, train.labels)
     train_digest = shared.digest(train)
     peers.agree(train=train_digest, test=shared.digest(test))
     if peers.is_first:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from softaug_jax import models
 from softaug_jax.checks import (
     Range,
@@ -97,6 +99,12 @@ def _validate(config: Any, num_devices: int) -> None:
     _check_batch(config, num_devices, num_train)
     optim.learning_rate(config, Schedule(num_train, config.batch_size, config.epochs).total_steps)
     rules.check(config, num_devices)
+
+
+def check_train(config: Any, labels: np.ndarray) -> None:
+    """Raises UsageError if the training images that are there, of labels int [n], are too few for the config."""
+    check_fills_a_batch(config, len(labels))
+    task_of(config).rules.check_train(config, labels)
 
 
 def _check_batch(config: Any, num_devices: int, num_train: int) -> None:

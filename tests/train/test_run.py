@@ -111,6 +111,14 @@ def test_a_run_is_evaluated_on_more_devices_than_divide_its_batch(tmp_path, monk
         loop.run(chosen, tmp_path)
 
 
+def test_a_set_that_is_too_small_leaves_no_folder_that_refuses_another_batch(tmp_path, monkeypatch):
+    few = sources.Arrays(*(values[:50] for values in sources.load("digits", "train")))
+    monkeypatch.setattr(loop, "load", lambda config, split: few)
+    with pytest.raises(UsageError, match="config.batch_size = 64 is more than the 50 training images of digits"):
+        loop.run(config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)

@@ -1,6 +1,7 @@
 import importlib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from absl import flags
 from ml_collections import config_flags
@@ -10,7 +11,7 @@ from softaug_jax import cli
 from softaug_jax.checks import UsageError
 from softaug_jax.softening import HYPOTHESES
 from softaug_jax.train import distributed, setup
-from softaug_jax.train.validate import validate
+from softaug_jax.train.validate import check_train, validate
 from tests.train.helpers import ROOT, config
 
 
@@ -118,6 +119,21 @@ def test_a_batch_is_held_against_the_images_that_are_there_too():
     with pytest.raises(UsageError, match="config.batch_size = 64 is more than the 63 training images of digits"):
         setup.build(chosen, 63)
     assert setup.build(chosen, 64).schedule.num_train == 64
+
+
+def test_tests_that_need_more_images_than_are_there_are_refused():
+    labels = np.array([*range(10), *range(9)])
+    with pytest.raises(UsageError, match="'density', which needs two .* and digits has a single one of 9. Use other"):
+        check_train(config(arg="method=ddu,model=wideresnet10_1", batch_size=8), labels)
+    check_train(config(batch_size=8), labels)
+    pairs = config("simsiam", "dataset=digits", batch_size=8)
+    with pytest.raises(UsageError, match="knn_k = 200 is more than the 19 training .* at most --config.evals.knn_k=19"):
+        check_train(pairs, labels)
+    pairs.evals.periodic, pairs.evals.final, pairs.data.images_per_class = (), ("probe",), 2
+    validate(pairs, num_devices=8)
+    check_train(pairs, labels)
+    with pytest.raises(UsageError, match="config.batch_size = 8 is more than the 7 training images of digits"):
+        check_train(pairs, labels[:7])
 
 
 def test_an_option_that_changes_nothing_is_told_once_by_the_first_process(monkeypatch, capsys):
