@@ -274,6 +274,7 @@ CLASSIFICATION = Task(
             tested.predict, tested.features, tested.test, _hidden(tested), tested.train()
         ),
     },
+    headline="classification",
     describe=describe,
     preview=preview.draw_images,
     warning=lambda config, means: None,

@@ -101,6 +101,7 @@ class Task(NamedTuple):
     rules: Rules
     build: Callable[[Any, DatasetInfo, Schedule], Recipe]
     evaluators: Mapping[str, Callable[[Tested], Evaluator]]  # by the names that config.evals may hold
+    headline: str  # the evaluator whose top1_error, at the end, is the run's
     describe: Callable[[Any], str]  # the config's method in a few words, for tables
     preview: Callable[[Path, Any, Mapping[str, Any], jax.Array], None]  # path, parts, batch, step's key
     warning: Callable[[Any, Mapping[str, float]], str | None]  # of an epoch's means, or None

@@ -187,6 +187,7 @@ SELF_SUPERVISED = Task(
     rules=RULES,
     build=build,
     evaluators={"knn": _neighbors, "probe": _probe},
+    headline="probe",
     describe=describe,
     preview=preview.draw_pairs,
     warning=warning,

@@ -15,6 +15,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.preview import write_preview
 from softaug_jax.report.run_figures import write_run_figures
 from softaug_jax.run_files import write_json
+from softaug_jax.tasks import task_of
 from softaug_jax.train import distributed, feed, finished, optim, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.evaluation import Evaluation, Images, load
@@ -23,7 +24,7 @@ from softaug_jax.train.state import base_key
 from softaug_jax.train.steps import NO_STEP, READ_BEHIND, StepSums, all_finite
 from softaug_jax.train.summary import describe, summarize
 from softaug_jax.train.validate import check_train, validate
-from softaug_jax.train.workdir import MetricsLog, NoLog, Workdir
+from softaug_jax.train.workdir import MetricsLog, NoLog, Workdir, warn
 
 EVAL_FIELDS = ("evals.", "eval_batch_size", "eval_every_epochs")  # may differ when a finished run is evaluated
 
@@ -59,6 +60,8 @@ def run(
         if peers.is_first:
             print(f"{folder.path} is finished after {summary['steps']} steps. {in_words(summary)}".rstrip())
         return summary
+    if peers.is_first and (lacking := task_of(config).headline) not in config.evals.final:
+        warn(f"config.evals.final has no {lacking!r}: the summary will have no top1_error, which tables compare")
     train, test = load(config, "train"), load(config, "test")
     check_train(config, train.labels)
     train_digest = shared.digest(train)

@@ -111,6 +111,19 @@ def test_a_run_is_evaluated_on_more_devices_than_divide_its_batch(tmp_path, monk
         loop.run(chosen, tmp_path)
 
 
+def test_a_summary_without_a_top1_error_is_told_of_before_the_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "load", mock.Mock(side_effect=UsageError("no data")))
+    for name, final in (("digits_sa", ("calibration",)), ("simsiam", ("knn",))):
+        with pytest.raises(UsageError, match="no data"):
+            loop.run(config(name, evals__final=final), tmp_path / "run")
+    one, other = capsys.readouterr().err.splitlines()
+    assert one.startswith("warning: config.evals.final has no 'classification': the summary will have no top1_error")
+    assert other.startswith("warning: config.evals.final has no 'probe': the summary")
+    with pytest.raises(UsageError, match="no data"):
+        loop.run(config(), tmp_path / "run")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_set_that_is_too_small_leaves_no_folder_that_refuses_another_batch(tmp_path, monkeypatch):
     few = sources.Arrays(*(values[:50] for values in sources.load("digits", "train")))
     monkeypatch.setattr(loop, "load", lambda config, split: few)
