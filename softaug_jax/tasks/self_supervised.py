@@ -18,6 +18,7 @@ from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import LinearProbe, NearestNeighbors
 from softaug_jax.models import siamese
 from softaug_jax.softening import HYPOTHESES
+from softaug_jax.tasks import idle
 from softaug_jax.tasks.pair_objective import PairObjective
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
 
@@ -131,7 +132,7 @@ def describe(config: Any) -> str:
     """The run's method in a few words, for tables."""
     p = config.pairs
     name = METHOD_NAMES[p.method]
-    if p.hypothesis == "none":
+    if idle.why_idle(config, "pairs.k"):  # which every hypothesis has that tells pairs apart
         return f"{name}, equal weights"
     floor = f", p_min {p.p_min:g}" if p.p_min else ""
     return f"{name}, {p.hypothesis.upper().replace('SA', 'SA#')} (k {p.k:g}{floor})"

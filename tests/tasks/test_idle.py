@@ -286,6 +286,8 @@ CONSTANT = {"soften__p_min": 0.9, "soften__p_max": 0.9}
         ("digits_sa", {**CONSTANT, "soften__mode": "weight"}, "hard targets, weight 0.9"),
         ("digits_sa", CONSTANT, "smoothing 0.1, weight 0.9"),
         ("digits_baseline", {"soften__mode": "weight"}, "hard crop 1 px, hard targets"),
+        ("simsiam", {"pairs__hypothesis": "sa1", "pairs__p_min": 1.0}, "SimSiam, equal weights"),
+        ("simsiam", {"pairs__hypothesis": "sa1", "views__scale_min": 1.0}, "SimSiam, equal weights"),
         ("digits_sa", {"augment__mix": "cutmix", "augment__mix_probability": 0.0}, "soft crop 0.3, target & weight"),
         (
             "digits_baseline",
@@ -296,7 +298,8 @@ CONSTANT = {"soften__p_min": 0.9, "soften__p_max": 0.9}
     ],
 )
 def test_a_run_is_called_by_what_it_softens_and_not_by_options_that_do_nothing(name, own, words):
-    assert classification.describe(config(name, "", **own)).endswith(words)
+    chosen = config(name, "", **own)
+    assert task_of(chosen).describe(chosen).endswith(words)
 
 
 def test_what_is_said_names_the_option_and_the_reason():
