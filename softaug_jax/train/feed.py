@@ -48,18 +48,27 @@ def create(
     return HostFeed(step, host_batches(config, chain, images), shardings)
 
 
+def check(config: Any) -> None:
+    """Raises UsageError if what reads the config's batches is not installed."""
+    if config.data.loader != "tfdata":
+        return
+    try:  # this loads TensorFlow
+        from softaug_jax.data import image_batches, tfdata  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
+        ) from None
+
+
 # From a step on, this process's parts of the batches, without end.
 HostBatches = Callable[..., Iterator[Mapping[str, np.ndarray]]]
 
 
 def host_batches(config: Any, chain: Any, images: Arrays | ImageSet) -> HostBatches:
     """Batches by tf.data, of images in memory or of files, by the keyword `start_step`."""
-    try:  # TensorFlow is loaded here and nowhere else
-        from softaug_jax.data import image_batches, image_filling, tfdata
-    except ImportError as error:
-        raise UsageError(
-            f"config.data.loader = 'tfdata' needs TensorFlow ({error}). Use 'device', or install it."
-        ) from None
+    check(config)
+    from softaug_jax.data import image_batches, image_filling, tfdata
+
     place = dict(
         seed=config.seed,
         batch_size=config.batch_size,

@@ -64,6 +64,7 @@ def run(
         warn(f"config.evals.final has no {lacking!r}: the summary will have no top1_error, which tables compare")
     train, test = load(config, "train"), load(config, "test")
     check_train(config, train.labels)
+    feed.check(config)
     train_digest = shared.digest(train)
     peers.agree(train=train_digest, test=shared.digest(test))
     if peers.is_first:

@@ -104,6 +104,7 @@ def _validate(config: Any, num_devices: int) -> None:
 def check_train(config: Any, labels: np.ndarray) -> None:
     """Raises UsageError if the training images that are there, of labels int [n], are too few for the config."""
     check_fills_a_batch(config, len(labels))
+    optim.learning_rate(config, Schedule(len(labels), config.batch_size, config.epochs).total_steps)
     task_of(config).rules.check_train(config, labels)
 
 

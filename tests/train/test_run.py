@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from softaug_jax import data
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.train import evaluation, loop, progress, setup, sharding, shared
@@ -124,11 +125,15 @@ def test_a_summary_without_a_top1_error_is_told_of_before_the_training(tmp_path,
     assert capsys.readouterr().err == ""
 
 
-def test_a_set_that_is_too_small_leaves_no_folder_that_refuses_another_batch(tmp_path, monkeypatch):
+def test_what_can_not_be_trained_here_leaves_no_folder_that_refuses_what_can(tmp_path, monkeypatch):
     few = sources.Arrays(*(values[:50] for values in sources.load("digits", "train")))
     monkeypatch.setattr(loop, "load", lambda config, split: few)
     with pytest.raises(UsageError, match="config.batch_size = 64 is more than the 50 training images of digits"):
         loop.run(config(), tmp_path / "run")
+    monkeypatch.delattr(data, "tfdata", raising=False)  # where another test has imported it
+    monkeypatch.setitem(sys.modules, "softaug_jax.data.tfdata", None)
+    with pytest.raises(UsageError, match=r"config.data.loader = 'tfdata' needs TensorFlow \(.*\). Use 'device', or"):
+        loop.run(config(batch_size=8, data__loader="tfdata"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

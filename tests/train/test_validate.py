@@ -132,6 +132,10 @@ def test_tests_that_need_more_images_than_are_there_are_refused():
     pairs.evals.periodic, pairs.evals.final, pairs.data.images_per_class = (), ("probe",), 2
     validate(pairs, num_devices=8)
     check_train(pairs, labels)
+    warm = config(batch_size=8, optimizer__warmup_epochs=1.9)
+    validate(warm, num_devices=8)
+    with pytest.raises(UsageError, match="warmup_epochs = 1.9 leaves nothing of .* = 2, which are 5 steps, to the"):
+        check_train(warm, labels)
     with pytest.raises(UsageError, match="config.batch_size = 8 is more than the 7 training images of digits"):
         check_train(pairs, labels[:7])
 
