@@ -4,12 +4,14 @@ import json
 import signal
 import sys
 import time
+from types import SimpleNamespace
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+import main as program
 from softaug_jax import data
 from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
@@ -179,18 +181,10 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, one_device):
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "words"),  # one of each kind: tests/test_cli.py and test_validate.py have all, in one process
     [
-        (["--config=configs/digits_sa.py:epoch=3"], ["'epoch=3'", "Known arguments", "epochs=60"]),
-        (["--config=configs/digits_sa.py:epochs=x"], ["'epochs=x'", "int"]),
-        (["--config=configs/digits_sa.py:model=resnet9"], ["config.model.name = 'resnet9'", "resnet8"]),
-        (["--config=configs/digits_sa.py", "--config.augment.sigmaa=1"], ["sigmaa", "sigma"]),
-        (["--config=configs/missing.py"], ["configs/missing.py"]),
         (["--mode=train"], ["--config is missing"]),
-        (["--config=configs/digits_sa.py", "--mode=eval"], ["--workdir"]),
-        (["--config=configs/digits_sa.py", "stray"], ["'stray'"]),
-        (["--config=configs/digits_sa.py", "--workdir=", "--mode=eval"], ["--workdir=:", "Write a whole path"]),
-        (["--config=configs/digits_sa.py", "--workdir=~/run"], ["--workdir=~/run:", "Write a whole path"]),
+        (["--config=configs/digits_sa.py", "--config.augment.sigmaa=1"], ["sigmaa", "sigma"]),
         (["--config=configs/digits_sa.py", "--workdir=/dev/null/run"], ["--workdir=/dev/null/run", "can't be written"]),
     ],
 )
@@ -201,6 +195,22 @@ def test_bad_command_lines_get_one_line_and_code_2(flags, words):
     assert out == ""
     (line,) = err.splitlines()
     assert all(word in line for word in ["error: ", *words]), line
+
+
+@pytest.mark.parametrize(
+    ("workdir", "mode", "words"),
+    [
+        (None, "eval", "error: --mode=eval needs --workdir, "),
+        ("", "eval", "error: --workdir=: after = no shell puts a home folder for ~. Write a whole path."),
+        ("~/run", "train", "error: --workdir=~/run: after = no shell puts a home folder for ~. Write a whole path."),
+    ],
+)
+def test_a_bad_workdir_gets_one_line_and_code_2(capsys, workdir, mode, words):
+    with pytest.raises(SystemExit) as ended:
+        program.main(config(), SimpleNamespace(workdir=workdir, mode=mode))
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(words)
 
 
 def test_workdir_of_another_config_is_refused(tmp_path):
