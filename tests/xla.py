@@ -4,6 +4,9 @@ from importlib.metadata import version
 
 JAX = tuple(int(part) for part in version("jax").split(".")[:2])  # not imported: it reads the environment when it is
 
+# Of jax.jit, for a large program that runs once: it compiles in less than half the time, and runs many times slower.
+ONCE = {"xla_backend_optimization_level": 0}
+
 
 def flags(devices: int) -> str:
     """XLA_FLAGS for so many virtual CPU devices. The suite mostly compiles: less optimised is sooner."""
