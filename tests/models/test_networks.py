@@ -50,7 +50,7 @@ def test_number_of_parameters(name, classes, stem, parameters):
 
 
 @pytest.mark.parametrize("name", TRACED)
-def test_bfloat16_is_for_activations_alone(name):
+def test_bfloat16_is_for_activations_alone_and_only_training_of_stochastic_networks_draws(name):
     model = create(name, dtype="bfloat16")
     params, stats, images = abstract(model)
     traced = jax.jit(model.train).trace(params, stats, images, jax.random.key(0))
@@ -58,18 +58,13 @@ def test_bfloat16_is_for_activations_alone(name):
     assert logits.shape == (2, 10)
     assert {x.dtype for x in jax.tree.leaves((params, stats, logits, moved))} == {jnp.dtype("float32")}
     assert jax.tree.map(lambda x: x.shape, moved) == jax.tree.map(lambda x: x.shape, stats)
-    convolutions = re.findall(r"stablehlo\.convolution.*->\s*(tensor<\S+>)", traced.lower().as_text())
+    text = traced.lower().as_text()
+    convolutions = re.findall(r"stablehlo\.convolution.*->\s*(tensor<\S+>)", text)
     assert convolutions
     assert all("bf16" in result for result in convolutions)
-
-
-@pytest.mark.parametrize("name", TRACED)
-def test_only_training_of_stochastic_networks_draws(name):
-    model = create(name)
-    params, stats, images = abstract(model)
-    draws = lambda lowered: "threefry" in lowered.as_text() or "rng_bit" in lowered.as_text()
-    assert draws(jax.jit(model.train).lower(params, stats, images, jax.random.key(0))) == (name in STOCHASTIC)
-    assert not draws(jax.jit(model.predict).lower(params, stats, images))
+    draws = lambda text: "threefry" in text or "rng_bit" in text
+    assert draws(text) == (name in STOCHASTIC)
+    assert not draws(jax.jit(model.predict).lower(params, stats, images).as_text())
 
 
 def test_training_is_a_function_of_the_key_and_evaluation_of_the_image_alone(rng, random_weights, monkeypatch):
