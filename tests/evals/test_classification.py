@@ -1,38 +1,11 @@
 """Means over a whole set, against NumPy in float64."""
 
-import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from softaug_jax.evals import Calibration, Classification
 
 NUM_CLASSES = 5
-
-
-@jax.jit
-def predict(state, images):
-    """The "images" [B, N, 1, 1] hold the logits: what goes in comes out, times the state."""
-    return state * images[:, :, 0, 0].astype(np.float32)
-
-
-def batches(logits, labels, batch_size, rng):
-    """Cuts the set into batches on all devices; the last is padded with nonsense."""
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-    result = []
-    for start in range(0, len(labels), batch_size):
-        seen = len(labels[start : start + batch_size])
-        batch = {
-            "image": rng.normal(0, 30, (batch_size, logits.shape[1], 1, 1)).astype(np.float32),
-            "label": rng.integers(0, logits.shape[1], batch_size, dtype=np.int32),
-            "mask": np.arange(batch_size) < seen,
-            "index": np.arange(start, start + batch_size, dtype=np.int32),
-        }
-        batch["image"][:seen, :, 0, 0] = logits[start : start + seen]
-        batch["label"][:seen] = labels[start : start + seen]
-        result.append(jax.device_put(batch, sharding))
-    return result
 
 
 def expected(logits, labels):
@@ -61,58 +34,58 @@ def expected_ece(logits, labels, num_bins):
 
 
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(100, 16), (100, 104), (1, 8), (64, 64)])
-def test_values_are_those_of_numpy_whatever_the_batches(rng, num_examples, batch_size):
+def test_values_are_those_of_numpy_whatever_the_batches(rng, rows, feature_batches, num_examples, batch_size):
     logits = rng.normal(0, 2, (num_examples, NUM_CLASSES)).astype(np.float32)
     labels = rng.integers(0, NUM_CLASSES, num_examples, dtype=np.int32)
-    data = batches(logits, labels, batch_size, rng)
-    results = dict(Classification(predict, data).run(np.float32(1)))
+    data = feature_batches(logits, labels, batch_size)
+    results = dict(Classification(rows, data).run(np.float32(1)))
     assert list(results) == ["top1_error", "nll", "brier", "num_examples"]
     for name, value in expected(logits, labels).items():
         np.testing.assert_allclose(results[name], value, rtol=1e-5, err_msg=name)
-    calibration = dict(Calibration(predict, data, num_bins=7).run(np.float32(1)))
+    calibration = dict(Calibration(rows, data, num_bins=7).run(np.float32(1)))
     ece, counts = expected_ece(logits, labels, 7)
     np.testing.assert_allclose(calibration["ece"], ece, rtol=1e-5)
     np.testing.assert_array_equal(calibration["calibration/bin_counts"], counts)
 
 
 @pytest.mark.parametrize(("shift", "top1_error", "ece", "nll"), [(0, 0.0, 0.0, 0.0), (1, 1.0, 1.0, 80.0)])
-def test_sure_and_always_right_or_always_wrong(rng, shift, top1_error, ece, nll):
+def test_sure_and_always_right_or_always_wrong(rng, rows, feature_batches, shift, top1_error, ece, nll):
     labels = rng.integers(0, NUM_CLASSES, 30, dtype=np.int32)
     logits = 80.0 * np.eye(NUM_CLASSES, dtype=np.float32)[(labels + shift) % NUM_CLASSES]
-    data = batches(logits, labels, 16, rng)
-    results = dict(Classification(predict, data).run(np.float32(1)))
+    data = feature_batches(logits, labels, 16)
+    results = dict(Classification(rows, data).run(np.float32(1)))
     assert results["top1_error"] == top1_error
     assert results["brier"] == pytest.approx(2 * top1_error, abs=1e-6)
     assert results["nll"] == pytest.approx(nll, abs=1e-5)
-    calibration = dict(Calibration(predict, data).run(np.float32(1)))
+    calibration = dict(Calibration(rows, data).run(np.float32(1)))
     assert calibration["ece"] == pytest.approx(ece, abs=1e-6)
     assert calibration["calibration/bin_counts"] == [0.0] * 9 + [30.0]
     assert calibration["calibration/bin_confidence_sums"] == [0.0] * 9 + [30.0]
     assert calibration["calibration/bin_accuracy_sums"] == [0.0] * 9 + [30.0 * (1 - shift)]
 
 
-def test_a_confidence_on_an_edge_is_in_the_bin_below(rng):
+def test_a_confidence_on_an_edge_is_in_the_bin_below(rows, feature_batches):
     logits = np.zeros((10, 2), np.float32)  # a confidence of exactly one half: in (0.4, 0.5]
-    calibration = dict(Calibration(predict, batches(logits, np.zeros(10, np.int32), 8, rng)).run(np.float32(1)))
+    calibration = dict(Calibration(rows, feature_batches(logits, np.zeros(10, np.int32), 8)).run(np.float32(1)))
     assert calibration["calibration/bin_counts"] == [0.0] * 4 + [10.0] + [0.0] * 5
     assert calibration["ece"] == pytest.approx(0.5)
 
 
-def test_the_state_reaches_the_model(rng):
+def test_the_state_reaches_the_model(rng, rows, feature_batches):
     logits = rng.normal(0, 2, (20, NUM_CLASSES)).astype(np.float32)
     labels = logits.argmax(1).astype(np.int32)
-    evaluator = Classification(predict, batches(logits, labels, 8, rng))
+    evaluator = Classification(rows, feature_batches(logits, labels, 8))
     assert dict(evaluator.run(np.float32(1)))["top1_error"] == 0
     assert dict(evaluator.run(np.float32(-1)))["top1_error"] == 1
 
 
-def test_nothing_to_evaluate_on_is_an_error(rng):
+def test_nothing_to_evaluate_on_is_an_error(rows, feature_batches):
     with pytest.raises(ValueError, match="no batches"):
-        list(Classification(predict, []).run(np.float32(1)))
-    empty = [{**b, "mask": b["mask"] & False} for b in batches(np.zeros((8, 2)), np.zeros(8, np.int32), 8, rng)]
-    for evaluator in (Classification(predict, empty), Calibration(predict, empty)):
+        list(Classification(rows, []).run(np.float32(1)))
+    empty = [{**b, "mask": b["mask"] & False} for b in feature_batches(np.zeros((8, 2)), np.zeros(8, np.int32), 8)]
+    for evaluator in (Classification(rows, empty), Calibration(rows, empty)):
         with pytest.raises(ValueError, match="masked out"):
             list(evaluator.run(np.float32(1)))
     for num_bins in (0, 2.5):
         with pytest.raises(ValueError, match=f"num_bins = {num_bins}"):
-            Calibration(predict, [], num_bins=num_bins)
+            Calibration(rows, [], num_bins=num_bins)
