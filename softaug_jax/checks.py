@@ -1,4 +1,4 @@
-"""Checks of what a caller passes, with errors that name the thing, the value and what is allowed."""
+"""Checks of what a caller passes: errors that name the thing, the value and what is allowed, in a line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ import numpy as np
 
 class UsageError(ValueError):
     """What the user asked for can't be done; the message is one line for the terminal."""
+
+
+def one_line(said: object) -> str:
+    """A text, or an error's, on one line and cut to 160 characters; the type of an error that says nothing."""
+    text = " ".join(str(said).split()) or type(said).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def check_scalar(

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softaug_jax.checks import UsageError
+from softaug_jax.checks import UsageError, one_line
 from softaug_jax.data import pickles
 from softaug_jax.data.info import CIFAR100_COARSE_CLASSES, info
-from softaug_jax.data.sources import Arrays, checked_arrays, one_line
+from softaug_jax.data.sources import Arrays, checked_arrays
 
 PIXELS = 3 * 32 * 32
 MAX_UNPACKED_BYTES = 1 << 30  # five times an official archive; what unpacks to more is not one

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from softaug_jax.checks import UsageError, check_choice
+from softaug_jax.checks import UsageError, check_choice, one_line
 from softaug_jax.data.info import INFO
-from softaug_jax.data.sources import SPLITS, one_line, resolve_data_dir
+from softaug_jax.data.sources import SPLITS, resolve_data_dir
 from softaug_jax.paths import is_in_bucket
 
 V2_CLASS = re.compile(r"[0-9]+|n[0-9]{8}")  # what ImageNet-V2's folders are called; a folder of data sets has others

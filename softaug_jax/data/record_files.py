@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softaug_jax.checks import UsageError
+from softaug_jax.checks import UsageError, one_line
 from softaug_jax.data.image_set import set_digest
 from softaug_jax.data.index_files import cached_index
-from softaug_jax.data.sources import one_line
 from softaug_jax.data.tf_import import quiet, tensorflow, tfds
 
 HEADER_BYTES, TRAILER_BYTES = 12, 4

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softaug_jax.checks import UsageError
+from softaug_jax.checks import UsageError, one_line
 from softaug_jax.data.info import DatasetInfo, info
 from softaug_jax.data.tf_import import INSTALL, quiet, tensorflow, tfds
 from softaug_jax.paths import path_of
@@ -196,12 +196,6 @@ def _download(builder: Any, facts: DatasetInfo, directory: Path) -> None:
             f"it could not be downloaded ({one_line(error)}). Get the archive from {facts.url}, then: "
             f"{prepare_command(facts.name, directory)}"
         ) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Returns the error's message on one line, cut to 160 characters; its type if it has none."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
 
 
 def _own(facts: DatasetInfo) -> str:

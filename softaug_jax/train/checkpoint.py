@@ -15,7 +15,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from softaug_jax.checks import UsageError
+from softaug_jax.checks import UsageError, one_line
 from softaug_jax.train import checksums, distributed, orbax_noise
 from softaug_jax.train.state import TrainState
 
@@ -250,4 +250,4 @@ def _reason(error: BaseException, folder: Path) -> str:
         return f"{array[1]} can't be read"
     if re.match("[A-Z_]+: Error ", text):
         text = re.split(r" \[\w+=", text)[0].rsplit(": ", 1)[-1]
-    return text if len(text) <= 160 else text[:157] + "..."
+    return one_line(text)
