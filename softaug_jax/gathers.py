@@ -10,7 +10,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from softaug_jax.explicit_axes import as_automatic
 
 MOST_PIXELS = 64 * 64  # of an image whose pixels are read by products, at a cost of H * W * (H + W)
 _EXACT = jax.lax.Precision.HIGHEST  # by default a TPU rounds the factors of a product to 8 bits
@@ -25,10 +26,10 @@ def take_along(images: jax.Array, source: jax.Array, axis: int) -> jax.Array:
       axis: -3 (rows) or -2 (columns).
     """
     products = take_by_products if _is_exact_in_float32(images.dtype) else take_by_gather
-    source = _split_as(images, source)
-    return jax.lax.platform_dependent(
-        images, source, tpu=partial(products, axis=axis), default=partial(take_by_gather, axis=axis)
+    take = partial(
+        jax.lax.platform_dependent, tpu=partial(products, axis=axis), default=partial(take_by_gather, axis=axis)
     )
+    return as_automatic(take, images, source)
 
 
 def take_by_gather(images: jax.Array, source: jax.Array, axis: int) -> jax.Array:
@@ -93,17 +94,6 @@ def pixels_by_products(words: jax.Array, y: jax.Array, x: jax.Array) -> jax.Arra
     is_row, is_column = (jax.nn.one_hot(at, side, dtype=jnp.float32) for at, side in ((y, height), (x, width)))
     rows = jnp.einsum("bph,bhw->bpw", is_row, words.astype(jnp.float32), precision=_EXACT)
     return jnp.sum(rows * is_column, axis=-1).astype(jnp.int32)
-
-
-def _split_as(images: jax.Array, source: jax.Array) -> jax.Array:
-    """`source` over devices as the images [..., H, W, C] are, where a mesh of explicit axes has types say so.
-
-    There the gather and the product of images that are split and a source that is not are of different types.
-    """
-    mesh, spec = jax.typeof(images).sharding.mesh, jax.typeof(images).sharding.spec
-    if AxisType.Explicit not in mesh.axis_types:
-        return source
-    return jax.reshard(source, NamedSharding(mesh, PartitionSpec(*spec[:-3])))
 
 
 def _is_exact_in_float32(dtype: jax.typing.DTypeLike) -> bool:

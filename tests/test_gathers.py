@@ -69,13 +69,15 @@ def _largest_gather(traced, platform):
     return max((int(np.prod([int(side) for side in shape])) for shape in shapes), default=0)
 
 
-def test_the_core_runs_under_a_mesh_of_explicit_axes(rng):
+def test_core_and_policies_run_under_a_mesh_of_explicit_axes(rng):
     """As `jax.make_mesh` makes it: images are split over devices, and what is drawn under jit is not."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
     images, labels = rng.integers(0, 256, (16, 8, 8, 3), np.uint8), rng.integers(0, 10, 16)
 
     def run(images, labels):
         offsets = sa.sample_offsets(jax.random.key(0), (16,), size=(8, 8))
+        policy = RandAugment()
+        images, _ = policy.apply(images, policy.sample(jax.random.key(1), 16, (8, 8)))
         cropped = sa.crop(images, offsets)
         targets, weights = sa.soften(labels, sa.crop_visibility(offsets, (8, 8)), num_classes=10)
         logits = cropped.astype(jnp.float32).mean((1, 2)) @ jnp.eye(3, 10)

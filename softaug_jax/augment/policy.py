@@ -8,6 +8,7 @@ axis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from softaug_jax.augment import affine, blend, lookup, words
 from softaug_jax.augment.magnitudes import OPERATIONS, Space, randaugment_space, trivialaugment_space
 from softaug_jax.augment.transform import fully_visible, image_size
 from softaug_jax.checks import check_count
+from softaug_jax.explicit_axes import as_automatic
 
 
 class PolicyDraws(NamedTuple):
@@ -68,8 +70,7 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
 
     The arithmetic is on bytes: other types are rounded to whole grey levels, clipped to [0, 255], and returned as their
     own type. So a policy comes before `Normalize`, and makes images in [0, 1] all but black. Images may have 8.4
-    million pixels (2899 x 2899): beyond, contrast can't add up the grey levels. Over several devices it needs a mesh of
-    automatic axes, or `jax.shard_map`: under explicit axes, `jax.make_mesh`'s default, it fails.
+    million pixels (2899 x 2899): beyond, contrast can't add up the grey levels.
 
     Raises:
       ValueError: if the images are not [B, H, W, C] with one channel or three.
@@ -78,13 +79,17 @@ def apply_policy(images: jax.Array, draws: PolicyDraws, space: Space) -> tuple[j
         raise ValueError(f"images have shape {images.shape}; policies take [B, H, W, C] with 1 or 3 channels.")
     if not len(images):
         return images, fully_visible(images)
+    return as_automatic(partial(_apply_slots, space), images, draws), fully_visible(images)
+
+
+def _apply_slots(space: Space, images: jax.Array, draws: PolicyDraws) -> jax.Array:
     levels = images if images.dtype == jnp.uint8 else jnp.clip(jnp.round(images), 0, 255)
     pixels = words.pack(jnp.moveaxis(levels, -1, 0))
     for slot in range(draws.operation.shape[1]):
         operation, magnitude, negative = (drawn[:, slot] for drawn in draws)
         pixels = apply_operation(pixels, images.shape[-1], operation, magnitude, negative, space)
     planes = words.unpack(pixels, images.shape[-1])
-    return jnp.stack(planes, axis=-1).astype(images.dtype), fully_visible(images)
+    return jnp.stack(planes, axis=-1).astype(images.dtype)
 
 
 def apply_operation(
