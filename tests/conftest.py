@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits the one of the 
     _CACHE = tempfile.TemporaryDirectory(prefix="softaug_jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+os.environ["EPATH_USE_TF"] = "false"  # as softaug_jax.paths has it, which JAX's cache may be before
 
 import hypothesis
 import jax

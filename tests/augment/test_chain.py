@@ -128,10 +128,10 @@ def test_an_own_transform_that_returns_something_else_is_told_by_its_name(return
 @pytest.mark.parametrize(
     ("chain", "batch", "told"),
     [
-        (Chain((Flip(),)), {"image": jnp.ones((2, 4, 4, 1))}, r"^Flip\(.*\) is no member of a chain, as in Chain\("),
-        (Chain(Member("flip", Flip())), {"image": jnp.ones((2, 4, 4, 1))}, "^'flip' is no member of a chain"),
-        (CHAIN, jnp.ones((2, 4, 4, 1)), "^The batch must be a dictionary, as in chain.augment"),
-        (CHAIN, {"image": jnp.ones((4, 4, 1))}, r"^images have shape \(4, 4, 1\); they must be \[B, H, W, C\]"),
+        (Chain((Flip(),)), {"image": np.ones((2, 4, 4, 1))}, r"^Flip\(.*\) is no member of a chain, as in Chain\("),
+        (Chain(Member("flip", Flip())), {"image": np.ones((2, 4, 4, 1))}, "^'flip' is no member of a chain"),
+        (CHAIN, np.ones((2, 4, 4, 1)), "^The batch must be a dictionary, as in chain.augment"),
+        (CHAIN, {"image": np.ones((4, 4, 1))}, r"^images have shape \(4, 4, 1\); they must be \[B, H, W, C\]"),
     ],
 )
 def test_a_chain_says_what_it_is_made_of_and_given(chain, batch, told):
