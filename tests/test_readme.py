@@ -253,6 +253,7 @@ def test_the_controls_figures_are_those_of_their_records():
         f"{nll100('noise_hard')}, {chance('noise', 'noise_hard', 'nll', 100, digits=3)})",
         f"underfits more: {first('sa_sigma0.375_k2')} %",
         f"costs SA {seeds('sa_black', epochs=100)[0] - seeds(sa, epochs=100)[0]:.1f} points: {first('sa_black')} %",
+        f"is within noise: {first('sa_fill_noise')} %",
         " errs on " + ", ".join(f"{value:.1f}" for value in seeds(crop, hidden)[:2]) + " and ",
     ):
         assert said in study, said
