@@ -254,6 +254,8 @@ def test_the_controls_figures_are_those_of_their_records():
         f"underfits more: {first('sa_sigma0.375_k2')} %",
         f"costs SA {seeds('sa_black', epochs=100)[0] - seeds(sa, epochs=100)[0]:.1f} points: {first('sa_black')} %",
         f"is within noise: {first('sa_fill_noise')} %",
+        f"give {first('sa_nearest')} %, where SA's three seeds have {min(seeds(sa, epochs=100)):.1f} to "
+        f"{max(seeds(sa, epochs=100)):.1f}",
         " errs on " + ", ".join(f"{value:.1f}" for value in seeds(crop, hidden)[:2]) + " and ",
     ):
         assert said in study, said
