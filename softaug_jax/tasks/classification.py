@@ -19,7 +19,7 @@ from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.softening import MODES
 from softaug_jax.tasks import heads, idle
 from softaug_jax.tasks.class_objective import WEIGHTINGS
-from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
+from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested, evaluations
 
 HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images from occluded ones
 CUT_BY_HOST = ("random_resized", "soft_resized")
@@ -52,7 +52,7 @@ def _check(config: Any, num_devices: int) -> None:
             "config.loss.normalize_weights = True divides by the mean weight that config.loss.weighting = 'batch_mean' "
             "multiplies by: no weight is left. Use --config.loss.normalize_weights=False, or weighting=per_example."
         )
-    if config.data.images_per_class == 1 and _fits_density(config):
+    if config.data.images_per_class == 1 and "density" in evaluations(config):
         raise UsageError(
             "config.data.images_per_class = 1 leaves no class a covariance, which 'density' in config.evals needs. Use "
             "at least 2, or other evaluations."
@@ -74,16 +74,12 @@ def _check(config: Any, num_devices: int) -> None:
 
 def _check_train(config: Any, labels: np.ndarray) -> None:
     single = np.flatnonzero(np.bincount(labels) == 1)
-    if single.size and _fits_density(config):
+    if single.size and "density" in evaluations(config):
         raise UsageError(
             f"config.evals has 'density', which needs two training images of a class for its covariance, and "
             f"{config.dataset} has a single one of {INFO[config.dataset].class_name(int(single[0]))}. Use other "
             "evaluations, or add images."
         )
-
-
-def _fits_density(config: Any) -> bool:
-    return "density" in (*config.evals.periodic, *config.evals.final)
 
 
 def _check_window(config: Any) -> None:

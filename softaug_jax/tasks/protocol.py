@@ -83,6 +83,11 @@ class Rules(NamedTuple):
     check_train: Callable[[Any, np.ndarray], None]
 
 
+def evaluations(config: Any) -> tuple[str, ...]:
+    """The names of what is evaluated, during the training or at its end."""
+    return (*config.evals.periodic, *config.evals.final)
+
+
 class Tested(NamedTuple):
     """What an evaluator is built from."""
 

@@ -20,7 +20,7 @@ from softaug_jax.models import siamese
 from softaug_jax.softening import HYPOTHESES
 from softaug_jax.tasks import idle
 from softaug_jax.tasks.pair_objective import PairObjective
-from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested
+from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested, evaluations
 
 METHOD_NAMES = {"simsiam": "SimSiam", "barlow_twins": "Barlow Twins"}
 COLLAPSED = 0.1  # of the outputs' standard deviation when they are spread evenly over the sphere
@@ -45,16 +45,12 @@ def _check(config: Any, num_devices: int) -> None:
             "'sa2' with p_min = 0 gives no weight: nothing would be learnt. Use a smaller --config.views.scale_min."
         )
     num_train = training_images(INFO[config.dataset], config.data.images_per_class)
-    if _votes(config):
+    if "knn" in evaluations(config):
         check_scalar("config.evals.knn_k", config.evals.knn_k, at_most=num_train)
 
 
-def _votes(config: Any) -> bool:
-    return "knn" in (*config.evals.periodic, *config.evals.final)
-
-
 def _check_train(config: Any, labels: np.ndarray) -> None:
-    if _votes(config) and config.evals.knn_k > len(labels):
+    if "knn" in evaluations(config) and config.evals.knn_k > len(labels):
         raise UsageError(
             f"config.evals.knn_k = {config.evals.knn_k} is more than the {len(labels)} training images of "
             f"{config.dataset} that are there. Use at most --config.evals.knn_k={len(labels)}."
