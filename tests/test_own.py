@@ -16,22 +16,33 @@ from softaug_jax.data.info import INFO
 from softaug_jax.models import MODELS
 from softaug_jax.report import runs
 from softaug_jax.tasks import idle
-from softaug_jax.tasks.classification import CLASSIFICATION, ERASERS, POLICIES
+from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
+from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS
+from softaug_jax.tasks.classification import CLASSIFICATION
 from softaug_jax.train import setup
 from softaug_jax.train.validate import validate
 
 SOURCE = """
-from softaug_jax.augment import Flip, RandomErasing
+import jax.numpy as jnp
+import softaug_jax as sa
+from softaug_jax.augment import Flip, RandomErasing, SoftCrop
 from softaug_jax.data.info import INFO
 from softaug_jax.models import MODELS
 from softaug_jax.models.resnet import resnet8
-from softaug_jax.tasks.classification import ERASERS, POLICIES
+from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
+from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS
 
 INFO["mine"] = INFO["digits"]._replace(name="mine", num_classes=3)
 MODELS["mynet"] = resnet8
 POLICIES["mirror"] = lambda augment: Flip()
+CROPS["wide"] = lambda augment, fill: SoftCrop(2 * augment.sigma, fill)
 ERASERS["half"] = lambda augment: RandomErasing(augment.half_probability, soft=True)
+SOFTENINGS["linear"] = lambda labels, visibility, num_classes, soften: (
+    sa.soft_targets(labels, soften.lowest + (1 - soften.lowest) * visibility, num_classes), visibility
+)
+LOSSES["squared"] = lambda logits, targets, loss: loss.scale * jnp.sum((logits - targets) ** 2, -1)
 """
+ADDED_TO = (INFO, MODELS, POLICIES, CROPS, ERASERS, SOFTENINGS, LOSSES)
 
 
 @pytest.fixture
@@ -43,7 +54,7 @@ def config(tmp_path, monkeypatch):
     config.imports = "my_method"
     config.augment.crop, config.augment.erase, config.augment.half_probability = "none", "half", 1.0
     config.soften.mode = "target"
-    before = [(entries, dict(entries)) for entries in (INFO, MODELS, POLICIES, ERASERS)]
+    before = [(entries, dict(entries)) for entries in ADDED_TO]
     yield config
     sys.modules.pop("my_method", None)
     for entries, kept in before:
@@ -60,6 +71,78 @@ def test_a_config_trains_what_its_module_adds(config):
     assert np.all(seen.visibility < 1)
     assert CLASSIFICATION.describe(config) == "no crop, mirror, half, target only"
     assert idle.sentences(config, {"soften.mode": "target", "soften.k": 2.0}) == []  # its visibility is what softens
+
+
+def test_a_softening_of_ones_own_gives_the_targets_and_weights(config):
+    config.soften.mode, config.soften.lowest = "linear", 0.5
+    validate(config, num_devices=1)
+    objective = setup.build(config).objective
+    softened = objective.soften(jnp.array([2, 0]), jnp.array([1.0, 0.5]), None, ())
+    assert softened.targets.tolist() == [[0, 0, 1], [0.75, 0.125, 0.125]]
+    assert softened.weights.tolist() == [1, 0.5]
+    assert CLASSIFICATION.describe(config) == "no crop, mirror, half, linear"
+
+
+def test_a_loss_of_ones_own_is_weighted_and_averaged_as_any_other(config):
+    config.soften.mode, config.soften.lowest = "linear", 0.0
+    config.loss.name, config.loss.scale = "squared", 2.0
+    validate(config, num_devices=1)
+    objective = setup.build(config).objective
+    softened = objective.soften(jnp.array([2, 0]), jnp.array([1.0, 0.5]), None, ())
+    # Squares 1 + 0 + 1 and 0.25 + 0.0625 + 0.0625, twice; weights 1 and 0.5; two examples.
+    assert objective.loss(jnp.array([[1.0, 0, 0], [0, 0, 0]]), softened) == (4 + 0.75 * 0.5) / 2
+    assert CLASSIFICATION.describe(config).endswith("linear, squared loss")
+
+
+def test_a_crop_of_ones_own_ends_with_the_cropped_epochs(config):
+    config.augment.crop, config.augment.uncropped_final_epochs = "wide", 4
+    validate(config, num_devices=1)
+    parts = setup.build(config)
+    (crop,) = (member for member in parts.chain.members if member.name == "crop")
+    assert crop.transform.sigma == 0.6
+    assert crop.until_step == parts.schedule.step_of_epoch(config.epochs - 4)
+    assert CLASSIFICATION.describe(config).startswith("wide, mirror")
+
+
+@pytest.mark.parametrize("typed", [{"soften.k": 2.0}, {"loss.weighting": "batch_mean"}, {"soften.p_min": 0.2}])
+def test_a_softening_of_ones_own_may_take_any_field_and_any_visibility(config, typed):
+    config.augment.erase, config.augment.policy = "none", "none"  # every image is whole
+    assert idle.sentences(config, typed)
+    config.soften.mode = "linear"
+    assert not idle.sentences(config, typed)
+
+
+def test_a_crop_of_ones_own_may_take_any_field(config):
+    typed = {"augment.sigma": 0.1, "augment.pad_px": 2, "augment.fill": "mean", "augment.uncropped_final_epochs": 0}
+    assert len(idle.sentences(config, typed)) == len(typed)
+    config.augment.crop = "wide"
+    assert not idle.sentences(config, typed)
+
+
+def test_what_is_of_another_shape_is_named(config, monkeypatch):
+    validate(config, num_devices=1)
+    softened = lambda: setup.build(config).objective.soften(jnp.array([2, 0]), jnp.ones(2), None, ())
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones((2, n)), v[:, None]))
+    with pytest.raises(UsageError, match=r"weights of SOFTENINGS\['target'\] have shape \(2, 1\); .* have \(2,\)"):
+        softened()
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones(2), v))
+    with pytest.raises(UsageError, match=r"targets of SOFTENINGS\['target'\] have shape \(2,\); .* have \(2, 3\)"):
+        softened()
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones((2, n)), v))
+    monkeypatch.setitem(LOSSES, "focal", lambda logits, targets, loss: jnp.ones((2, 1)))
+    with pytest.raises(UsageError, match=r"losses of LOSSES\['focal'\] have shape \(2, 1\); they must have \(2,\)"):
+        setup.build(config).objective.loss(jnp.ones((2, 3)), softened())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [("soften.mode", "curved", "target_and_weight, linear"), ("loss.name", "cubed", "focal, squared")],
+)
+def test_a_name_that_is_not_there_is_told_with_those_that_are(config, field, value, known):
+    section, name = field.split(".")
+    config[section][name] = value
+    with pytest.raises(UsageError, match=f"config.{field} = '{value}'.*{known}"):
+        validate(config, num_devices=1)
 
 
 def test_who_reads_the_run_imports_it_if_told_to(config, tmp_path, monkeypatch):

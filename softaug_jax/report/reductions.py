@@ -61,12 +61,17 @@ def panels(measured: Iterable[tuple[Tree, Figure]]) -> Panels:
     return found
 
 
+def _name(line: Any) -> str:
+    """Of what is softened, at another k than 2 or by a rule of the user's own."""
+    mode, k = line if isinstance(line, tuple) else (line, None)
+    name = MODES[mode][0] if mode in MODES else mode
+    return name if k is None else f"{name}, $k$ = {k:g}"
+
+
 def draw(path: Path, shown: Panels) -> None:
     """Draws the three panels; zero is the baseline, bars are standard errors over the seeds."""
-    modes = {
-        name: (f"{MODES[name[0]][0]}, $k$ = {name[1]:g}", number)
-        for number, name in enumerate(sorted({p.line for p in shown.modes if isinstance(p.line, tuple)}), start=8)
-    }
+    others = {p.line for p in shown.modes} - MODES.keys()
+    modes = {line: (_name(line), number) for number, line in enumerate(sorted(others, key=str), start=8)}
     ks = sorted({p.line for p in shown.curves} - CURVES.keys())  # type: ignore[type-var]
     curves = {k: (f"$k$ = {k:g}", number) for number, k in enumerate(ks, start=8)}
     with drawing(path, 7.6, 3.3, ncols=3, sharey=True, gridspec_kw={"width_ratios": (3, 3, 2)}) as (_, axes):

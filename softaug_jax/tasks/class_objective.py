@@ -1,11 +1,12 @@
 """From labels and visibility to targets and weights, and from logits to the batch's loss.
 
 The one place that decides the target: every method is a rule for targets and weights, and one loss that is linear in
-the target serves them all.
+the target serves them all. Add your own by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,13 +14,37 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import Augmented
 from softaug_jax.augment.mix import mix_targets, partner
+from softaug_jax.checks import UsageError
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.losses import soft_focal_loss
-from softaug_jax.softening import soften
+from softaug_jax.softening import MODES, soften
 from softaug_jax.tasks import online_smoothing
 from softaug_jax.tasks.protocol import Softened
 
 WEIGHTINGS = ("per_example", "batch_mean")
+
+
+def _by_equations(
+    labels: jax.Array, visibility: jax.Array, num_classes: int, curve: Any
+) -> tuple[jax.Array, jax.Array]:
+    return soften(
+        labels, visibility, num_classes=num_classes, mode=curve.mode, k=curve.k, p_min=curve.p_min, p_max=curve.p_max
+    )
+
+
+# From labels int [B], visibility [B], N and config.soften to targets [B, N] and weights [B], by the values of `mode`.
+Softening = Callable[[jax.Array, jax.Array, int, Any], tuple[jax.Array, jax.Array]]
+SOFTENINGS: dict[str, Softening] = dict.fromkeys(MODES, _by_equations)
+
+# From logits [B, N], targets [B, N] and config.loss to losses [B], before they are weighted, by the values of `name`.
+LOSSES: dict[str, Callable[[jax.Array, jax.Array, Any], jax.Array]] = {
+    "focal": lambda logits, targets, loss: soft_focal_loss(logits, targets, loss.focal_gamma),
+}
+
+
+def loss_name(config: Any) -> str:
+    """Which of `LOSSES`: the focal loss, with gamma = 0 the cross entropy, unless the config has `loss.name`."""
+    return config.loss.name if "name" in config.loss else "focal"
 
 
 class ClassObjective:
@@ -27,9 +52,8 @@ class ClassObjective:
 
     def __init__(self, config: Any, num_classes: int, schedule: Schedule):
         """Reads `config.soften` and `config.loss`."""
-        self._curve, self._num_classes, self._schedule = dict(config.soften), num_classes, schedule
-        self._weighting, self._normalize = config.loss.weighting, config.loss.normalize_weights
-        self._gamma, self._online = config.loss.focal_gamma, config.loss.online_smoothing
+        self._softening, self._num_classes, self._schedule = config.soften, num_classes, schedule
+        self._loss, self._loss_name, self._online = config.loss, loss_name(config), config.loss.online_smoothing
 
     def initial_memory(self) -> Any:
         """What the targets remember between steps, a pytree; empty unless label smoothing is online."""
@@ -44,7 +68,10 @@ class ClassObjective:
           share: of each image that is its own, [B], the rest being its partner's; None if images are not mixed.
           memory: of the steps before.
         """
-        targets, weights = soften(labels, visibility, num_classes=self._num_classes, **self._curve)
+        mode, num_classes = self._softening.mode, self._num_classes
+        targets, weights = SOFTENINGS[mode](labels, visibility, num_classes, self._softening)
+        _check_shape(f"targets of SOFTENINGS[{mode!r}]", targets, (*labels.shape, num_classes))
+        _check_shape(f"weights of SOFTENINGS[{mode!r}]", weights, labels.shape)
         if self._online:
             targets = (1.0 - self._online) * targets + self._online * memory.targets[labels]
         if share is not None:
@@ -55,11 +82,13 @@ class ClassObjective:
         """The batch's loss, a scalar: the mean of weight * loss."""
         targets, weights = softened.targets, softened.weights
         assert targets is not None
-        if self._weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
-            loss = jnp.mean(weights) * jnp.mean(soft_focal_loss(logits, targets, self._gamma))
+        losses = LOSSES[self._loss_name](logits, targets, self._loss)
+        _check_shape(f"losses of LOSSES[{self._loss_name!r}]", losses, weights.shape)
+        if self._loss.weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
+            loss = jnp.mean(weights) * jnp.mean(losses)
         else:
-            loss = jnp.mean(soft_focal_loss(logits, targets, self._gamma, weights))
-        return loss / _or_one(jnp.mean(weights)) if self._normalize else loss
+            loss = jnp.mean(weights * losses)
+        return loss / _or_one(jnp.mean(weights)) if self._loss.normalize_weights else loss
 
     def measure(self, logits: Any, labels: jax.Array, seen: Augmented, memory: Any = ()) -> dict[str, jax.Array]:
         """Top-1 error on the augmented images, and their visibility."""
@@ -75,6 +104,12 @@ class ClassObjective:
         memory = online_smoothing.observe(memory, logits, labels)
         ended = self._schedule.starts_epoch(step + 1)
         return jax.tree.map(lambda new, old: jnp.where(ended, new, old), online_smoothing.renew(memory), memory)
+
+
+def _check_shape(what: str, values: jax.Array, shape: tuple[int, ...]) -> None:
+    """Of another shape they would broadcast, and each example's count for all."""
+    if values.shape != shape:
+        raise UsageError(f"The {what} have shape {values.shape}; they must have {shape}.")
 
 
 def _or_one(mean: jax.Array) -> jax.Array:

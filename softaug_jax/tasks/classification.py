@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from softaug_jax import augment, preview
-from softaug_jax.augment import Chain, Member
-from softaug_jax.checks import UsageError, at_least_one, check_scalar, fraction, not_negative, positive
+from softaug_jax import preview
+from softaug_jax.checks import UsageError, at_least_one, check_choice, check_scalar, fraction, not_negative, positive
 from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
@@ -18,25 +16,11 @@ from softaug_jax.evals import Calibration, Classification, Density, Energy, Occl
 from softaug_jax.evals.occlusion import check_shares
 from softaug_jax.softening import MODES
 from softaug_jax.tasks import heads, idle
-from softaug_jax.tasks.class_objective import WEIGHTINGS
+from softaug_jax.tasks.augmentations import CROPS, CUT_BY_HOST, ERASERS, POLICIES, augmentations
+from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS, WEIGHTINGS, loss_name
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested, evaluations
 
 HIDDEN_FRAC = 0.8  # of each image, where a score is asked to tell whole images from occluded ones
-CUT_BY_HOST = ("random_resized", "soft_resized")
-
-# From config.augment to a transform, by the values of `policy` and `erase`. A policy gets pixels in 0 to 255, before
-# normalisation and crop; an eraser normalised images after them, in which 0 is the mean colour. Add your own by name.
-POLICIES: dict[str, Callable[[Any], augment.Transform | None]] = {
-    "none": lambda a: None,
-    "randaugment": lambda a: augment.RandAugment(a.policy_num_ops, a.policy_magnitude),
-    "trivialaugment": lambda a: augment.TrivialAugment(),
-}
-ERASERS: dict[str, Callable[[Any], augment.Transform | None]] = {
-    "none": lambda a: None,
-    "cutout": lambda a: augment.Cutout(a.cutout_px),
-    "random": lambda a: augment.RandomErasing(a.erase_probability, soft=False),
-    "soft_random": lambda a: augment.RandomErasing(a.erase_probability, soft=True),
-}
 
 
 def _check(config: Any, num_devices: int) -> None:
@@ -44,6 +28,7 @@ def _check(config: Any, num_devices: int) -> None:
         check_scalar("config.soften.p_min", config.soften.p_min, at_least=0, at_most=config.soften.p_max)
     elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
         raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
+    check_choice("config.loss.name", loss_name(config), LOSSES)
     if "noise" in config:
         check_scalar("config.noise.sigma", config.noise.sigma, above=0, at_most=1)
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)
@@ -108,7 +93,7 @@ def _check_window(config: Any) -> None:
             f"config.augment.fill = {config.augment.fill!r}: a window that the host cuts shows the mean colour outside "
             "of the image. Use mean."
         )
-    if config.augment.fill_noise and crop not in ("soft", "hard"):
+    if config.augment.fill_noise and crop in ("none", *CUT_BY_HOST):
         raise UsageError(
             f"config.augment.fill_noise = {config.augment.fill_noise:g} is of what a soft or hard crop uncovers, and "
             f"config.augment.crop = {crop!r}. Use 0."
@@ -122,13 +107,13 @@ def _check_window(config: Any) -> None:
 RULES = Rules(
     choices={
         "model.head": heads.RANGES,
-        "augment.crop": ("soft", "hard", "none", *CUT_BY_HOST),
+        "augment.crop": CROPS,
         "augment.policy": POLICIES,
         "augment.erase": ERASERS,
         "augment.mix": ("none", "mixup", "cutmix"),
         "augment.rounding": ROUNDINGS,
         "augment.fill": ("mean", "black"),
-        "soften.mode": MODES,
+        "soften.mode": SOFTENINGS,
         "loss.weighting": WEIGHTINGS,
         "evals.occlusion_fill": ("mean", "black"),
     },
@@ -160,47 +145,6 @@ def build(config: Any, about: DatasetInfo, schedule: Schedule) -> Recipe:
     return heads.recipe(config, about, schedule, augmentations(config, about, schedule))
 
 
-def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:
-    """Flip, policy, normalise, crop, erase, noise, mix: the authors' order. What is uncovered is exactly the fill."""
-    a = config.augment
-    members = [
-        Member("flip", augment.Flip()) if a.flip else None,
-        _member("policy", POLICIES[a.policy](a)),
-        Member("normalize", augment.Normalize(about.mean, about.std)),
-        _crop(config, about, schedule),
-        _member("erase", ERASERS[a.erase](a)),
-        Member("noise", augment.AdditiveNoise(config.noise.sigma)) if "noise" in config else None,
-    ]
-    mixes = {
-        "none": None,
-        "mixup": augment.Mixup(a.mix_alpha),
-        "cutmix": augment.CutMix(a.mix_alpha, a.mix_probability),
-    }
-    return Chain(tuple(member for member in members if member is not None), mixes[a.mix])
-
-
-def _member(name: str, transform: augment.Transform | None) -> Member | None:
-    return None if transform is None else Member(name, transform)
-
-
-def _crop(config: Any, about: DatasetInfo, schedule: Schedule) -> Member | None:
-    a = config.augment
-    fill = {"mean": (0.0,), "black": tuple(-m / s for m, s in zip(about.mean, about.std, strict=True))}[a.fill]
-    noisy = lambda crop: augment.NoisyFill(crop, a.fill_noise) if a.fill_noise else crop
-    crops: dict[str, Callable[[], augment.Transform]] = {
-        "soft": lambda: noisy(augment.SoftCrop(a.sigma, fill, a.rounding)),
-        "hard": lambda: noisy(augment.HardCrop(a.pad_px, fill)),
-        "soft_resized": lambda: augment.SoftWindow(a.sigma),
-        "random_resized": lambda: augment.HardWindow((a.scale_min, a.scale_max)),
-    }
-    if a.crop == "none":
-        return None
-    # Not in the paper: the authors' code trains the last epochs uncropped.
-    cropped_epochs = config.epochs - a.uncropped_final_epochs
-    last = schedule.step_of_epoch(cropped_epochs) if a.uncropped_final_epochs else None
-    return Member("crop", crops[a.crop](), until_step=last)
-
-
 def describe(config: Any) -> str:
     """The run's method in a few words, for tables."""
     a = config.augment
@@ -210,17 +154,24 @@ def describe(config: Any) -> str:
     erasing = {"none": None, "cutout": f"Cutout {a.cutout_px} px"}
     erasing |= {"random": "random erasing", "soft_random": "soft random erasing"}
     words = [
-        crops["none" if idle.is_on(config) else a.crop],
+        crops["none"] if idle.is_on(config) else crops.get(a.crop, a.crop),
         policies.get(a.policy, a.policy),
         None if idle.erases(config) else erasing.get(a.erase, a.erase),
         f"noise {config.noise.sigma:g}" if "noise" in config else None,
         None if idle.mixes(config) else {"mixup": "Mixup", "cutmix": "CutMix"}.get(a.mix),
         _softened(config),
         "online label smoothing" if config.loss.online_smoothing else None,
-        f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else None,
+        _loss(config),
         heads.describe(config),
     ]
     return ", ".join(word for word in words if word)
+
+
+def _loss(config: Any) -> str:
+    """Which loss, where it is not the cross entropy."""
+    if (name := loss_name(config)) != "focal":
+        return f"{name} loss"
+    return f"focal loss {config.loss.focal_gamma:g}" if config.loss.focal_gamma else ""
 
 
 def _softened(config: Any) -> str:
@@ -228,6 +179,8 @@ def _softened(config: Any) -> str:
     s = config.soften
     if s.mode == "none" or idle.softens(config):
         return "hard targets"
+    if s.mode not in MODES:
+        return str(s.mode)
     if idle.bends(config) or idle.hides(config):
         smoothing, weight = f"smoothing {1 - s.p_max:.3g}", f"weight {s.p_max:.3g}"
         return {"target": smoothing, "weight": f"hard targets, {weight}"}.get(s.mode, f"{smoothing}, {weight}")

@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import Any
 
 from softaug_jax.data.info import INFO
-from softaug_jax.softening import HYPOTHESES
+from softaug_jax.softening import HYPOTHESES, MODES
+from softaug_jax.tasks.augmentations import BUILT_IN
 
 Condition = Callable[[Any], str]  # of a config: why the field changes nothing, as a clause; "" if it acts
 
@@ -16,6 +17,12 @@ def has(field: str, *values: Any) -> Condition:
     """Another field has one of these values."""
     of = attrgetter(field)
     return lambda config: "" if of(config) in values else f"config.{field} is {of(config)!r}"
+
+
+def has_not(field: str, *values: Any) -> Condition:
+    """Another field has none of these values."""
+    of = attrgetter(field)
+    return lambda config: "" if of(config) not in values else f"config.{field} is {of(config)!r}"
 
 
 def is_not(field: str, number: float) -> Condition:
@@ -45,8 +52,9 @@ def both(*conditions: Condition) -> Condition:
 
 
 def crops(*kinds: str) -> Condition:
-    """The crop is one of these, and on in some epoch."""
-    return both(has("augment.crop", *kinds), is_on)
+    """The crop is one of these, or of the user's own, which may take any field; and on in some epoch."""
+    own = lambda config: "" if config.augment.crop not in BUILT_IN else has("augment.crop", *kinds)(config)
+    return both(own, is_on)
 
 
 def is_on(config: Any) -> str:
@@ -74,14 +82,19 @@ def hides(config: Any) -> str:
     """Some augmentation says that it has left less than all of an image visible."""
     own = {config.augment.erase, config.augment.policy} - BUILT_IN  # which may hide something
     why_no_crop, why_no_erasing = CROPS_SOFTLY(config), ERASES_SOFTLY(config)
-    if not (why_no_crop and why_no_erasing) or own or "noise" in config:
+    if not (why_no_crop and why_no_erasing) or own or softens_otherwise(config) or "noise" in config:
         return ""
     return f"every image counts as whole, as {why_no_crop} and {why_no_erasing}"
 
 
+def softens_otherwise(config: Any) -> bool:
+    """By a rule of the user's own, which may do anything."""
+    return config.soften.mode not in MODES
+
+
 def bends(config: Any) -> str:
     """The confidence is not the same at every visibility."""
-    if config.soften.p_min != config.soften.p_max:
+    if config.soften.p_min != config.soften.p_max or softens_otherwise(config):
         return ""
     return f"config.soften.p_min and config.soften.p_max are both {config.soften.p_max:g}"
 
@@ -136,11 +149,10 @@ def is_due(config: Any) -> str:
     return "" if every < epochs else f"config.eval_every_epochs is {every} and config.epochs {epochs}"
 
 
-BUILT_IN = {"none", "cutout", "random", "soft_random", "randaugment", "trivialaugment"}  # policies and erasers
 CROPS_SOFTLY = crops("soft", "soft_resized")
 ERASES_SOFTLY = both(has("augment.erase", "soft_random"), erases)
-IS_SOFT = both(has("soften.mode", "target", "weight", "target_and_weight"), aims)
-WEIGHTS = has("soften.mode", "weight", "target_and_weight")
+IS_SOFT = both(has_not("soften.mode", "none"), aims)
+WEIGHTS = has_not("soften.mode", "none", "target")
 SHIFTS = both(crops("soft", "hard"), moves)
 JITTERS = is_not("views.jitter_probability", 0)
 CUTS = is_not("views.scale_min", 1)
@@ -159,9 +171,7 @@ ACTS_IF: Mapping[str, Condition] = {
     "augment.scale_max": crops("random_resized"),
     "augment.fill": SHIFTS,
     "augment.fill_noise": SHIFTS,
-    "augment.uncropped_final_epochs": both(
-        has("augment.crop", "soft", "hard", "soft_resized", "random_resized"), moves
-    ),
+    "augment.uncropped_final_epochs": both(has_not("augment.crop", "none"), moves),
     "augment.erase": erases,
     "augment.cutout_px": has("augment.erase", "cutout"),
     "augment.erase_probability": has("augment.erase", "random", "soft_random"),

@@ -101,6 +101,7 @@ def test_there_is_no_figure_without_a_baseline_or_of_one_soft_crop(runs):
 
 def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn):
     put(runs / "k", "cifar10_sa", "", 0.041, {"soften.k": 1.5, "augment.sigma": 0.7})
+    put(runs / "own", "cifar10_sa", "", 0.042, {"soften.mode": "cosine"})
     (sweep,) = sweeps(find([runs]))
     shown = [{}, {}, {}]
     for axes, lines in zip(drawn(reductions, reductions.draw, tmp_path / "f.png", sweep.panels()), shown, strict=True):
@@ -114,6 +115,7 @@ def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn):
         "target only": {0.3: 0.9},
         "target only, $k$ = 3": {0.3: 0.8},
         "none: hard targets": {0.3: 0.3},
+        "cosine": {0.3: 1.0},
     }
     assert {label: list(line.values()) for label, line in shown[2].items()} == {"label smoothing": [0.6]}
 
