@@ -1,8 +1,8 @@
 """Compares finished runs: python -m softaug_jax.report RUNS... [--out=DIR] [--format=text|markdown|csv]
 
 With --page=FILE.html it writes one page of the paper's tables and figures with ours beside them, and FILE.md.
-With --table=table1|table2|table3|table4|barlow_twins|extras it sets them beside the paper's numbers. Both from a
-checkout.
+With --table=table1|table2|table3|table4|barlow_twins|extras it sets them beside the paper's numbers, and with
+--others gives rows to methods that the table lacks. Both from a checkout.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--table", help="table1, table2, table3, table4, barlow_twins or extras: set them beside the paper's numbers"
     )
+    parser.add_argument("--others", action="store_true", help="with --table: rows for other methods, too")
     parser.add_argument("--page", type=folder, help="FILE.html: all tables and figures, self-contained, and FILE.md")
     add_selection(parser)
     parser.add_argument("--out", type=folder, help="folder for the table as .md and .csv; and without --table, figures")
@@ -60,11 +61,13 @@ def _report(args: argparse.Namespace) -> None:
         for option, values in (("--dataset", args.dataset), ("--model", args.model)):
             if values:
                 raise UsageError(f"{option}={values[0]} is for --table and --page: add one, as in --table=table2.")
+        if args.others:
+            raise UsageError("--others is for --table: without it every method has its row.")
         if not finished:
             raise UsageError("No run is finished, so there is nothing to compare.")
         _give(comparison(finished), "table", args, finished)
         return
-    table = paper_table(args.table, finished, args.dataset, args.model)
+    table = paper_table(args.table, finished, args.dataset, args.model, others=args.others)
     for stray in table.strays:
         print(f"{stray} Left out.", file=sys.stderr)
     _give(table, args.table, args, [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from softaug_jax import commands
 from softaug_jax.report import layout
+from softaug_jax.report.other_rows import give_rows
 from softaug_jax.report.paper import lookup
 from softaug_jax.report.placing import Placed, Stray, about_otherwise, place
 from softaug_jax.report.runs import Run
@@ -51,7 +52,7 @@ class Line(NamedTuple):
         paper_change = self.paper_change and (self.paper_change[0], None)  # as the paper prints it
         return [
             *self.cell[:3],
-            f"{epochs:g}" if self.cell.config else "-",
+            f"{epochs:g}" if self.cell.config or self.runs else "-",
             layout.shown(self.paper, 100, 2),
             layout.shown(self.figures["top1_error"], 100, 2) if self.runs else missing,
             str(len(self.runs)),
@@ -66,7 +67,7 @@ class Line(NamedTuple):
         ours = [value for key in ("nll", "ece") for value in self.figures.get(key, NOTHING)]
         return [
             *self.cell[:3],
-            epochs if self.cell.config else None,
+            epochs if self.cell.config or self.runs else None,
             *(self.paper or NOTHING),
             *self.figures.get("top1_error", NOTHING),
             len(self.runs),
@@ -111,10 +112,17 @@ class PaperTable(NamedTuple):
         return tables
 
 
-def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), models: Sequence[str] = ()) -> PaperTable:
+def paper_table(
+    name: str,
+    runs: Sequence[Run],
+    datasets: Sequence[str] = (),
+    models: Sequence[str] = (),
+    *,
+    others: bool = False,
+) -> PaperTable:
     """Sets finished runs beside the paper's numbers.
 
-    Without `models`, networks that the table lacks and a run has get its rows too.
+    Without `models`, networks that the table lacks and a run has get its rows too. With `others`, so do methods.
 
     Raises:
       UsageError: if this is no checkout, or a name is unknown.
@@ -124,12 +132,16 @@ def paper_table(name: str, runs: Sequence[Run], datasets: Sequence[str] = (), mo
     finished = [run for run in runs if run.summary is not None]
     if not models:
         shown = {cell.dataset for cell in cells}
-        others = {(run.config["dataset"], run.config["model"]["name"]) for run in finished}
-        for dataset, model in sorted(others - own):
+        trained = {(run.config["dataset"], run.config["model"]["name"]) for run in finished}
+        for dataset, model in sorted(trained - own):
             cells += commands.cells(name, [dataset], [model]) if dataset in shown else []
     placed = place(cells, finished)
+    about_others: list[str] = []
+    if others:
+        placed, more, about_others = give_rows(placed, finished)
+        cells += more
     blocks = _blocks(cells, placed, own)
-    return PaperTable(name, blocks, _notes(name, blocks), placed.strays)
+    return PaperTable(name, blocks, [*_notes(name, blocks), *about_others], placed.strays)
 
 
 def usual_epochs(cell: Cell) -> int:
@@ -166,6 +178,8 @@ def _lines(members: Sequence[Cell], epochs: int, placed: Placed) -> list[Line]:
     """The rows of one network on one data set, the baseline first."""
     lines: list[Line] = []
     for cell in members:
+        if cell.config is None and not cell.reason and (epochs, cell) not in placed.runs:
+            continue  # a row of a run's own, of other epochs
         runs, otherwise = placed.runs.get((epochs, cell), []), placed.otherwise.get((epochs, cell), "")
         names = {key: f"{cell.prefix}{key}" for key in ("top1_error", "nll", "ece")}
         measured = {key: name for key, name in names.items() if runs and all(name in run.results for run in runs)}
@@ -205,7 +219,7 @@ def _notes(name: str, blocks: dict[int, list[Line]]) -> list[str]:
         for epochs, block in blocks.items()
         for line in block
     )
-    notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.config is None)
+    notes += dict.fromkeys(f"{line.cell.reason}." for line in lines if line.cell.reason)
     for epochs, block in blocks.items():
         notes += _to_run(name, epochs, block)
     return notes

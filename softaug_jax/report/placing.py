@@ -29,6 +29,7 @@ class Stray(NamedTuple):
     workdir: Path
     differences: float  # how many fields keep it from the nearest row; infinite: it is of other data or another network
     why: str
+    nearest: Cell | None = None  # the row whose training is nearest, if it is of the table's data and networks
 
     def __str__(self) -> str:
         return f"{self.workdir} {self.why}"
@@ -75,22 +76,33 @@ def place(cells: Sequence[Cell], runs: Sequence[Run]) -> Placed:
     rows: dict[tuple[int, Cell], list[Run]] = {}
     otherwise: dict[tuple[int, Cell], str] = {}
     for (epochs, cell), members in found.items():
-        config = cell.build(epochs).to_dict()
-        kept = _measured_alike(members, config)
+        kept, words, rest = measured_alike(members, cell.build(epochs).to_dict(), cell.method)
         rows[epochs, cell] = kept
-        if words := _otherwise(kept[0].config, config):
-            otherwise[epochs, cell] = "; ".join(words)
-        for run in members:
-            if run not in kept:
-                words = _otherwise(run.config, kept[0].config)
-                why = f"is measured otherwise than the runs of {cell.method}, with {'; '.join(words)}."
-                strays.setdefault(run.workdir, Stray(run.workdir, len(words), why))
+        if words:
+            otherwise[epochs, cell] = words
+        for stray in rest:
+            strays.setdefault(stray.workdir, stray)
     return Placed(rows, list(strays.values()), otherwise)
 
 
 def trained(config: Tree) -> Tree:
     """What decides what is trained: the config, flat, as JSON has it, without seed, epochs and evals."""
     return {name: value for name, value in _counting(config).items() if not name.startswith("evals.")}
+
+
+def measured_alike(runs: Sequence[Run], config: Tree, method: str) -> tuple[list[Run], str, list[Stray]]:
+    """Of a method's runs those measured as the config says, or if there are none, the largest number that are alike;
+    how that is otherwise than the config says, in words; and the rest.
+    """
+    alike = lambda theirs: [run for run in runs if not _otherwise(run.config, theirs)]
+    kept = alike(config) or max((alike(run.config) for run in runs), key=len)
+    rest = []
+    for run in runs:
+        if run not in kept:
+            words = _otherwise(run.config, kept[0].config)
+            why = f"is measured otherwise than the runs of {method}, with {'; '.join(words)}."
+            rest.append(Stray(run.workdir, len(words), why))
+    return kept, "; ".join(_otherwise(kept[0].config, config)), rest
 
 
 def about_otherwise(rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -109,32 +121,30 @@ def _counting(config: Tree) -> Tree:
     return {name: value for name, value in settings(json.loads(json.dumps(config))).items() if name not in FREE}
 
 
-def _measured_alike(runs: Sequence[Run], config: Tree) -> list[Run]:
-    """Those measured as the config says; if there are none, the largest number that are measured alike."""
-    alike = lambda theirs: [run for run in runs if not _otherwise(run.config, theirs)]
-    return alike(config) or max((alike(run.config) for run in runs), key=len)
-
-
 def _otherwise(ours: Tree, theirs: Tree) -> list[str]:
     """How the first config measures otherwise; a field that only one of them has is of a later version."""
     a, b = ({n: value for n, value in _counting(c).items() if n.startswith("evals.")} for c in (ours, theirs))
     return [f"{name} = {a[name]}, not {b[name]}" for name in sorted(a.keys() & b.keys()) if a[name] != b[name]]
 
 
-def _why(ours: Tree, built: dict[Cell, Tree]) -> tuple[float, str]:
-    """In how many fields the row that is nearest differs, and which row and fields those are."""
+def _why(ours: Tree, built: dict[Cell, Tree]) -> tuple[float, str, Cell | None]:
+    """In how many fields the row that is nearest differs, which row and fields those are, and the row."""
     near = [
         cell
         for cell in built
         if (cell.trained_on or cell.dataset, cell.model) == (ours.get("dataset"), ours.get("model.name"))
     ]
     if not near:
-        return inf, f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for."
+        return (
+            inf,
+            f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for.",
+            None,
+        )
     differences = {cell: _differing(ours, built[cell]) for cell in near}
     cell = min(near, key=lambda cell: len(differences[cell]))
     fields = [f"{name} = {ours.get(name)}, not {built[cell].get(name)}" for name in differences[cell]]
     more = f" and {len(fields) - 4} more" if len(fields) > 4 else ""
-    return len(fields), f"is nearest to {cell.method}, but has {'; '.join(fields[:4])}{more}."
+    return len(fields), f"is nearest to {cell.method}, but has {'; '.join(fields[:4])}{more}.", cell
 
 
 def _differing(ours: Tree, theirs: Tree) -> list[str]:
