@@ -1,8 +1,8 @@
 """Modules of one's own that a config names in `config.imports`: what they add is chosen by its name.
 
-Such a module adds entries to `data.info.INFO`, `models.MODELS`, `tasks.augmentations`'s POLICIES, CROPS and ERASERS, or
-`tasks.class_objective`'s SOFTENINGS and LOSSES. The run's files keep its name, so that what evaluates and reports the
-run asks for it as well.
+Such a module adds entries to `data.info.INFO`, `models.MODELS`, and in `tasks` to `augmentations`'s POLICIES, CROPS and
+ERASERS, `class_objective`'s SOFTENINGS and LOSSES, or `pair_objective`'s PAIR_WEIGHTS. The run's files keep its name,
+so that what evaluates and reports the run asks for it as well.
 """
 
 from __future__ import annotations

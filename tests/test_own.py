@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import common
+from configs import common, simsiam
 from softaug_jax import models
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import INFO
@@ -19,6 +19,8 @@ from softaug_jax.tasks import idle
 from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
 from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS
 from softaug_jax.tasks.classification import CLASSIFICATION
+from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS
+from softaug_jax.tasks.self_supervised import SELF_SUPERVISED
 from softaug_jax.train import setup
 from softaug_jax.train.validate import validate
 
@@ -31,6 +33,7 @@ from softaug_jax.models import MODELS
 from softaug_jax.models.resnet import resnet8
 from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
 from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS
+from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS
 
 INFO["mine"] = INFO["digits"]._replace(name="mine", num_classes=3)
 MODELS["mynet"] = resnet8
@@ -40,9 +43,10 @@ ERASERS["half"] = lambda augment: RandomErasing(augment.half_probability, soft=T
 SOFTENINGS["linear"] = lambda labels, visibility, num_classes, soften: (
     sa.soft_targets(labels, soften.lowest + (1 - soften.lowest) * visibility, num_classes), visibility
 )
+PAIR_WEIGHTS["few"] = lambda iou, pairs: jnp.where(iou < pairs.p_min, 0.0, 1.0)
 LOSSES["squared"] = lambda logits, targets, loss: loss.scale * jnp.sum((logits - targets) ** 2, -1)
 """
-ADDED_TO = (INFO, MODELS, POLICIES, CROPS, ERASERS, SOFTENINGS, LOSSES)
+ADDED_TO = (INFO, MODELS, POLICIES, CROPS, ERASERS, SOFTENINGS, LOSSES, PAIR_WEIGHTS)
 
 
 @pytest.fixture
@@ -102,6 +106,16 @@ def test_a_crop_of_ones_own_ends_with_the_cropped_epochs(config):
     assert crop.transform.sigma == 0.6
     assert crop.until_step == parts.schedule.step_of_epoch(config.epochs - 4)
     assert CLASSIFICATION.describe(config).startswith("wide, mirror")
+
+
+def test_weights_of_pairs_of_ones_own(config):
+    pairs = simsiam.get_config("dataset=digits")
+    pairs.imports, pairs.pairs.hypothesis, pairs.pairs.p_min, pairs.views.scale_min = "my_method", "few", 0.3, 1.0
+    validate(pairs, num_devices=1)
+    softened = setup.build(pairs).objective.soften(jnp.zeros(2, int), jnp.array([0.2, 0.5]), None, ())
+    assert softened.weights.tolist() == [0, 1]
+    assert SELF_SUPERVISED.describe(pairs) == "SimSiam, few"
+    assert not idle.sentences(pairs, {"pairs.p_min": 0.3, "pairs.k": 4.0, "pairs.hypothesis": "few"})
 
 
 @pytest.mark.parametrize("typed", [{"soften.k": 2.0}, {"loss.weighting": "batch_mean"}, {"soften.p_min": 0.2}])

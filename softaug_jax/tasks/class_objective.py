@@ -14,12 +14,11 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import Augmented
 from softaug_jax.augment.mix import mix_targets, partner
-from softaug_jax.checks import UsageError
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.losses import soft_focal_loss
 from softaug_jax.softening import MODES, soften
 from softaug_jax.tasks import online_smoothing
-from softaug_jax.tasks.protocol import Softened
+from softaug_jax.tasks.protocol import Softened, check_shape
 
 WEIGHTINGS = ("per_example", "batch_mean")
 
@@ -70,8 +69,8 @@ class ClassObjective:
         """
         mode, num_classes = self._softening.mode, self._num_classes
         targets, weights = SOFTENINGS[mode](labels, visibility, num_classes, self._softening)
-        _check_shape(f"targets of SOFTENINGS[{mode!r}]", targets, (*labels.shape, num_classes))
-        _check_shape(f"weights of SOFTENINGS[{mode!r}]", weights, labels.shape)
+        check_shape(f"targets of SOFTENINGS[{mode!r}]", targets, (*labels.shape, num_classes))
+        check_shape(f"weights of SOFTENINGS[{mode!r}]", weights, labels.shape)
         if self._online:
             targets = (1.0 - self._online) * targets + self._online * memory.targets[labels]
         if share is not None:
@@ -83,7 +82,7 @@ class ClassObjective:
         targets, weights = softened.targets, softened.weights
         assert targets is not None
         losses = LOSSES[self._loss_name](logits, targets, self._loss)
-        _check_shape(f"losses of LOSSES[{self._loss_name!r}]", losses, weights.shape)
+        check_shape(f"losses of LOSSES[{self._loss_name!r}]", losses, weights.shape)
         if self._loss.weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
             loss = jnp.mean(weights) * jnp.mean(losses)
         else:
@@ -104,12 +103,6 @@ class ClassObjective:
         memory = online_smoothing.observe(memory, logits, labels)
         ended = self._schedule.starts_epoch(step + 1)
         return jax.tree.map(lambda new, old: jnp.where(ended, new, old), online_smoothing.renew(memory), memory)
-
-
-def _check_shape(what: str, values: jax.Array, shape: tuple[int, ...]) -> None:
-    """Of another shape they would broadcast, and each example's count for all."""
-    if values.shape != shape:
-        raise UsageError(f"The {what} have shape {values.shape}; they must have {shape}.")
 
 
 def _or_one(mean: jax.Array) -> jax.Array:

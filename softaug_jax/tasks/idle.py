@@ -122,10 +122,25 @@ def recolours(config: Any) -> str:
     return f"{', '.join(f'config.views.{name}' for name in strengths)} are 0"
 
 
+def weighs_otherwise(config: Any) -> bool:
+    """Pairs, by a rule of the user's own, which may do anything."""
+    return config.pairs.hypothesis not in ("none", *HYPOTHESES)
+
+
+def weighs(config: Any) -> str:
+    """The least weight of a pair is not the largest, too."""
+    return "" if weighs_otherwise(config) else is_not("pairs.p_min", 1)(config)
+
+
+def tells_apart(config: Any) -> str:
+    """Pairs differ in their overlap, as those of whole images do not."""
+    return "" if weighs_otherwise(config) else CUTS(config)
+
+
 def overlaps(config: Any) -> str:
     """Some pair has another weight than without a hypothesis: of whole images all have the same."""
     is_scaled = config.pairs.hypothesis == "sa2" and config.pairs.method == "simsiam"  # by p_min
-    return "" if is_scaled else CUTS(config)
+    return "" if is_scaled else tells_apart(config)
 
 
 def covers(config: Any) -> str:
@@ -190,9 +205,9 @@ ACTS_IF: Mapping[str, Condition] = {
     "duq.": has("model.head", "duq"),
     "model.predictor_dim": has("pairs.method", "simsiam"),
     "pairs.redundancy": has("pairs.method", "barlow_twins"),
-    "pairs.hypothesis": both(is_not("pairs.p_min", 1), overlaps),
-    "pairs.k": both(has("pairs.hypothesis", *HYPOTHESES), is_not("pairs.p_min", 1), CUTS),
-    "pairs.p_min": both(has("pairs.hypothesis", *HYPOTHESES), overlaps),
+    "pairs.hypothesis": both(weighs, overlaps),
+    "pairs.k": both(has_not("pairs.hypothesis", "none"), weighs, tells_apart),
+    "pairs.p_min": both(has_not("pairs.hypothesis", "none"), overlaps),
     "views.jitter_probability": recolours,
     "views.brightness": JITTERS,
     "views.contrast": JITTERS,

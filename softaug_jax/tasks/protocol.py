@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from softaug_jax.augment import Augmented
-from softaug_jax.checks import Range
+from softaug_jax.checks import Range, UsageError
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import Batches, Evaluator, Predict
@@ -36,6 +36,12 @@ class Softened(NamedTuple):
     targets: jax.Array | None  # [B, N]; None where there are none to soften, in pairs
     weights: jax.Array  # [B]
     memory: Any = ()  # the objective's, of the steps before, where the loss needs it
+
+
+def check_shape(what: str, values: jax.Array, shape: tuple[int, ...]) -> None:
+    """Raises UsageError for another shape, which would broadcast, so that an example's value counted for all."""
+    if values.shape != shape:
+        raise UsageError(f"The {what} have shape {values.shape}; they must have {shape}.")
 
 
 class Objective(Protocol):

@@ -19,7 +19,7 @@ from softaug_jax.evals import LinearProbe, NearestNeighbors
 from softaug_jax.models import siamese
 from softaug_jax.softening import HYPOTHESES
 from softaug_jax.tasks import idle
-from softaug_jax.tasks.pair_objective import PairObjective
+from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS, PairObjective
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested, evaluations
 
 METHOD_NAMES = {"simsiam": "SimSiam", "barlow_twins": "Barlow Twins"}
@@ -58,7 +58,7 @@ def _check_train(config: Any, labels: np.ndarray) -> None:
 
 
 RULES = Rules(
-    choices={"model.head": ("linear",), "pairs.method": siamese.METHODS, "pairs.hypothesis": ("none", *HYPOTHESES)},
+    choices={"model.head": ("linear",), "pairs.method": siamese.METHODS, "pairs.hypothesis": PAIR_WEIGHTS},
     ranges={
         "model.spectral_bound": partial(check_scalar, at_least=0, at_most=0),
         "model.projector_layers": at_least_one,
@@ -130,6 +130,8 @@ def describe(config: Any) -> str:
     name = METHOD_NAMES[p.method]
     if idle.why_idle(config, "pairs.k"):  # which every hypothesis has that tells pairs apart
         return f"{name}, equal weights"
+    if p.hypothesis not in HYPOTHESES:
+        return f"{name}, {p.hypothesis}"
     floor = f", p_min {p.p_min:g}" if p.p_min else ""
     return f"{name}, {p.hypothesis.upper().replace('SA', 'SA#')} (k {p.k:g}{floor})"
 
