@@ -1,7 +1,9 @@
 """Modules of one's own, by `config.imports`: what they add is there for whoever reads the config."""
 
+import importlib
 import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -50,20 +52,26 @@ ADDED_TO = (INFO, MODELS, POLICIES, CROPS, ERASERS, SOFTENINGS, LOSSES, PAIR_WEI
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
-    """One that needs a module which is on the path and not imported yet."""
-    (tmp_path / "my_method.py").write_text(SOURCE)
+def module(tmp_path, monkeypatch):
+    """The file of a module which is on the path and not imported yet; what it adds is taken away afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
-    config = common.base("mine", "mine", common.parse_arg("model=mynet,policy=mirror", **common.ARGUMENTS))
-    config.imports = "my_method"
-    config.augment.crop, config.augment.erase, config.augment.half_probability = "none", "half", 1.0
-    config.soften.mode = "target"
     before = [(entries, dict(entries)) for entries in ADDED_TO]
-    yield config
+    yield tmp_path / "my_method.py"
     sys.modules.pop("my_method", None)
     for entries, kept in before:
         entries.clear()
         entries.update(kept)
+
+
+@pytest.fixture
+def config(module):
+    """One that needs the module."""
+    module.write_text(SOURCE)
+    config = common.base("mine", "mine", common.parse_arg("model=mynet,policy=mirror", **common.ARGUMENTS))
+    config.imports = "my_method"
+    config.augment.crop, config.augment.erase, config.augment.half_probability = "none", "half", 1.0
+    config.soften.mode = "target"
+    return config
 
 
 def test_a_config_trains_what_its_module_adds(config):
@@ -168,6 +176,20 @@ def test_who_reads_the_run_imports_it_if_told_to(config, tmp_path, monkeypatch):
     assert runs.read(tmp_path).softening["p_min"] == 1 / 3
     monkeypatch.delenv("SOFTAUG_IMPORTS")
     assert runs.read(tmp_path).workdir == tmp_path  # imported before
+
+
+def test_the_readmes_method_is_level_at_both_ends(module):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    module.write_text(readme[readme.index("# my_method.py") :].split("```")[0])
+    config = importlib.import_module("my_method").get_config("epochs=50")
+    validate(config, num_devices=1)
+    objective = setup.build(config).objective
+    softened = objective.soften(jnp.array([3, 3, 3]), jnp.array([0.0, 0.5, 1.0]), None, ())
+    np.testing.assert_allclose(softened.weights, [0.1, 0.55, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(softened.targets[:, 3], softened.weights)
+    slope = jax.vmap(jax.grad(lambda v: objective.soften(jnp.array([3]), v[None], None, ()).weights[0]))
+    np.testing.assert_allclose(slope(jnp.array([0.0, 1.0])), 0, atol=1e-6)
+    assert CLASSIFICATION.describe(config) == "soft crop 0.3, cosine"
 
 
 def test_a_module_that_is_not_there_is_named(config):
