@@ -62,7 +62,7 @@ def softening(folder: Path, runs: Sequence[Run]) -> Section:
             ks.setdefault((soften["p_min"], soften["p_max"]), set()).add(float(soften["k"]))
     parts: list[Part] = ["Confidence by visibility, p = p_max - (p_max - p_min) (1 - v)^k (Eq. 7)."]
     if not ks:
-        parts.append("None of these runs softens by visibility: drawn for CIFAR-100, as in the paper.")
+        parts.append("None of these runs softens by Eq. 7: drawn for CIFAR-100, as in the paper.")
     for (p_min, p_max), used in sorted((ks or {(PAPER_P_MIN, 1.0): set()}).items()):
         path = folder / f"figure2-p_min{p_min:g}-p_max{p_max:g}.png"
         softening_curves(path, p_min, sorted({*PAPER_KS, *used}), p_max=p_max)

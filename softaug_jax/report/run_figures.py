@@ -9,13 +9,14 @@ from softaug_jax.report import curves
 from softaug_jax.report.figures import softening_curves
 from softaug_jax.report.pair_curves import pair_weights, self_supervised_curves
 from softaug_jax.report.runs import Run, read
+from softaug_jax.softening import HYPOTHESES
 
 
 def write_run_figures(workdir: str | Path) -> list[Path]:
     """Draws what the run's files hold into figures/ in its workdir, and returns the paths.
 
     These are learning_curves.png, reliability.png and occlusion.png as far as they were measured, and
-    softening_curves.png, or pair_weights.png of a self-supervised run, if it softens.
+    softening_curves.png, or pair_weights.png of a self-supervised run, if it softens by the paper's equations.
 
     Raises:
       UsageError: if `workdir` holds no run.
@@ -29,10 +30,10 @@ def write_run_figures(workdir: str | Path) -> list[Path]:
 
 
 def _softening(folder: Path, run: Run) -> Path | None:
-    """Draws the curve by which the run softens, if it does."""
+    """Draws the curve by which the run softens, if it does and the curve is the paper's: another one is not known."""
     if run.is_self_supervised:
         pairs = run.config["pairs"]
-        if pairs["hypothesis"] == "none":
+        if pairs["hypothesis"] not in HYPOTHESES:
             return None
         path = folder / "pair_weights.png"
         pair_weights(path, pairs["k"], pairs["p_min"], pairs["hypothesis"])

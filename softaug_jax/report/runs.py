@@ -15,6 +15,7 @@ from softaug_jax.metrics import BIN_NAMES
 from softaug_jax.own import import_for
 from softaug_jax.paths import path_of
 from softaug_jax.run_files import DATA_FIELDS, Tree, read_history, read_json, settings
+from softaug_jax.softening import MODES
 
 WITHIN_A_GROUP = ("seed", "checkpoint_every_epochs", *DATA_FIELDS)  # what runs of one group may differ in
 OCCLUSION = "occlusion/top1_error@"
@@ -53,8 +54,8 @@ class Run(NamedTuple):
 
     @property
     def softening(self) -> Tree | None:
-        """The config's `soften`, with a number for p_min; None if the run has no labels or does not soften them."""
-        if self.is_self_supervised or self.config["soften"]["mode"] == "none":
+        """The config's `soften`, with a number for p_min; None if the run does not soften labels by Eq. 7."""
+        if self.is_self_supervised or self.config["soften"]["mode"] not in MODES[1:]:
             return None
         soften = dict(self.config["soften"])
         if soften["p_min"] is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softaug_jax import report
-from softaug_jax.report import curves
+from softaug_jax.report import curves, page_figures
 from softaug_jax.report.style import drawing
 from tests.report.synthetic import SOFT, make_run
 
@@ -101,6 +101,14 @@ def test_a_run_s_figures(tmp_path):
     for path in written:
         assert min(size_of(path)) > 400
         assert not is_blank(path)
+
+
+def test_a_softening_of_ones_own_is_not_drawn_as_the_papers(tmp_path):
+    own = {"mode": "cosine", "k": 2.0, "p_min": None, "p_max": 1.0}
+    workdir, _ = make_run(tmp_path / "run", changes={**SOFT, "soften": own})
+    assert "softening_curves" not in [path.stem for path in report.write_run_figures(workdir)]
+    (note, *_) = page_figures.softening(tmp_path, report.find([workdir])).parts[1:]
+    assert note == "None of these runs softens by Eq. 7: drawn for CIFAR-100, as in the paper."
 
 
 def test_a_run_draws_what_it_has(tmp_path):

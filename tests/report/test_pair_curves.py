@@ -29,11 +29,11 @@ def names(paths):
     return [path.name for path in paths]
 
 
-@pytest.mark.parametrize("hypothesis", ["none", "sa1", "sa2"])
+@pytest.mark.parametrize("hypothesis", ["none", "sa1", "sa2", "own"])
 def test_a_run_s_figures(tmp_path, hypothesis):
     written = report.write_run_figures(make_pairs(tmp_path / "run", hypothesis))
     assert names(written)[0] == "self_supervised_curves.png"
-    assert ("pair_weights.png" in names(written)) == (hypothesis != "none")
+    assert ("pair_weights.png" in names(written)) == (hypothesis in ("sa1", "sa2"))
     assert "learning_curves.png" not in names(written)
     assert not any(is_blank(path) for path in written)
 
