@@ -14,7 +14,7 @@ from softaug_jax.data.schedule import Schedule
 from softaug_jax.models import duq
 from softaug_jax.models.gaussian_process import GaussianProcess, Options
 from softaug_jax.models.spectral_norm import spectral_norms
-from softaug_jax.tasks.class_objective import ClassObjective
+from softaug_jax.tasks.class_objective import ClassObjective, loss_name
 from softaug_jax.tasks.duq_objective import DuqObjective
 from softaug_jax.tasks.protocol import Augmenter, Recipe
 
@@ -109,6 +109,8 @@ def check(config: Any) -> None:
 
 def _check_duq(config: Any) -> None:
     """DUQ has a loss of its own, and a centroid of each image's one class."""
+    if (name := loss_name(config)) != "focal":
+        raise UsageError(f"config.loss.name = {name!r} does not go with DUQ, which has its own loss. Leave it out.")
     for field, value, needed in (
         ("augment.mix", config.augment.mix, "none"),
         ("loss.focal_gamma", config.loss.focal_gamma, 0),

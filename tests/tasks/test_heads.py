@@ -9,6 +9,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.evals.ranking import auroc
 from softaug_jax.tasks import CLASSIFICATION
+from softaug_jax.tasks.class_objective import LOSSES
 from softaug_jax.train import evaluation, setup, sharding
 from softaug_jax.train.validate import validate
 from tests.train.helpers import config, train
@@ -52,11 +53,13 @@ def test_one_device_and_eight_train_the_same_state(method):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
 
 
-def test_what_does_not_go_together_is_an_error_that_says_so():
+def test_what_does_not_go_together_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setitem(LOSSES, "own", LOSSES["focal"])
     for chosen, words in (
         (config("digits_sa", "", model__head="duq"), "'duq' needs the fields of config.duq. Start from .* method=duq"),
         (config("digits_sa", "method=duq", augment__mix="mixup"), "augment.mix = 'mixup' does not go with DUQ"),
         (config("digits_sa", "method=duq", loss__focal_gamma=2.0), "Use --config.loss.focal_gamma=0"),
+        (config("digits_sa", "method=duq", imports="tests", loss__name="own"), "loss.name = 'own' does not go with"),
         (config("digits_sa", "method=duq", duq__length_scale=0.0), "config.duq.length_scale = 0.0"),
         (config("digits_sa", "method=sngp", sngp__num_features=0), "config.sngp.num_features = 0"),
         (config("digits_sa", "method=sngp", model__spectral_bound=-1.0), "config.model.spectral_bound = -1.0"),
