@@ -11,6 +11,7 @@ from softaug_jax.report.reductions import Panels, panels
 from softaug_jax.report.runs import Run
 from softaug_jax.report.statistics import Figure, difference, mean_and_error
 from softaug_jax.run_files import Tree
+from softaug_jax.softening import MODES
 
 # What a hard crop and the soft crops that it is the baseline of differ in, beside the softening.
 _FIELDS = ("crop", "sigma", "rounding", "fill", "fill_noise", "uncropped_final_epochs")
@@ -33,7 +34,7 @@ class Sweep(NamedTuple):
     def panels(self) -> Panels:
         """The error reductions against the baseline, in points."""
         base = _error(self.baseline)
-        return panels((trained(m[0].config), difference(_error(m), base)) for m in (*self.soft, *self.smoothed))
+        return panels((_named(m[0]), difference(_error(m), base)) for m in (*self.soft, *self.smoothed))
 
 
 def sweeps(runs: Sequence[Run]) -> list[Sweep]:
@@ -46,7 +47,7 @@ def sweeps(runs: Sequence[Run]) -> list[Sweep]:
     alike: dict[str, list[Run]] = {}
     for run in runs:
         if not run.is_self_supervised and "top1_error" in run.results:
-            config = trained(run.config)
+            config = _named(run)
             rest = {
                 name: value for name, value in config.items() if name not in CROP and not name.startswith("soften.")
             }
@@ -60,7 +61,7 @@ def _of_alike(runs: Sequence[Run]) -> list[Sweep]:
     smoothed: dict[str, dict[str, list[Run]]] = {}  # by what they train beside the smoothing, and by all
     families: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
-        config = trained(run.config)
+        config = _named(run)
         is_soft, mode = config["augment.crop"].startswith("soft"), config["soften.mode"]
         is_constant = config["soften.p_min"] == config["soften.p_max"]
         if is_soft and not (is_constant and mode != "none"):
@@ -80,6 +81,14 @@ def _of_alike(runs: Sequence[Run]) -> list[Sweep]:
         for soft in found
         for beside, baseline in hard.items()
     ]
+
+
+def _named(run: Run) -> Tree:
+    """What decides what is trained, a softening of the user's own called by its module, which then is no difference."""
+    config = trained(run.config)
+    if config["soften.mode"] not in MODES and "imports" in config:
+        config["soften.mode"] += f" of {config.pop('imports')}"
+    return config
 
 
 def _error(runs: Sequence[Run]) -> Figure:

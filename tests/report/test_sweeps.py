@@ -1,8 +1,10 @@
 """Figure 3 from finished runs: which runs are in it, and its numbers by hand."""
 
+import sys
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -99,9 +101,12 @@ def test_there_is_no_figure_without_a_baseline_or_of_one_soft_crop(runs):
     assert len(sweeps([run for run in found if run.workdir.name in ("hard0", "soft0.3", "soft0.1")])) == 1
 
 
-def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn):
+def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn, monkeypatch):
     put(runs / "k", "cifar10_sa", "", 0.041, {"soften.k": 1.5, "augment.sigma": 0.7})
-    put(runs / "own", "cifar10_sa", "", 0.042, {"soften.mode": "cosine"})
+    for number, module in enumerate(("mine", "theirs")):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+        own = {"soften.mode": "cosine", "imports": module}
+        put(runs / module, "cifar10_sa", "", 0.042 + 0.001 * number, own)
     (sweep,) = sweeps(find([runs]))
     shown = [{}, {}, {}]
     for axes, lines in zip(drawn(reductions, reductions.draw, tmp_path / "f.png", sweep.panels()), shown, strict=True):
@@ -115,7 +120,8 @@ def test_every_point_is_drawn_in_a_line_of_its_name(runs, tmp_path, drawn):
         "target only": {0.3: 0.9},
         "target only, $k$ = 3": {0.3: 0.8},
         "none: hard targets": {0.3: 0.3},
-        "cosine": {0.3: 1.0},
+        "cosine of mine": {0.3: 1.0},
+        "cosine of theirs": {0.3: 0.9},
     }
     assert {label: list(line.values()) for label, line in shown[2].items()} == {"label smoothing": [0.6]}
 
