@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from softaug_jax.report.placing import Placed, Stray, measured_alike, trained
+from softaug_jax.report.placing import Placed, Stray, differing, measured_alike, trained
 from softaug_jax.report.runs import Run
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ def give_rows(placed: Placed, runs: Iterable[Run]) -> Others:
     for (epochs, _), members in groups.items():
         nearest = members[0].nearest
         assert nearest is not None
+        ours = [by_workdir[stray.workdir] for stray in members]
         others = [other for other_epochs, other in found.placed.runs if other_epochs == epochs]
-        cell = _cell(nearest, by_workdir[members[0].workdir], others)
+        cell = _cell(nearest, ours[0], others)
         if cell not in found.cells:  # of other epochs
             found.cells.append(cell)
         found.notes.append(f"{cell.method}, {epochs:g} epochs, {members[0].why}")
-        ours = [by_workdir[stray.workdir] for stray in members]
+        if first := next((other for other in others if _are_alike(other, cell)), None):  # the fields above may be cut
+            fields = differing(trained(ours[0].config), trained(found.placed.runs[epochs, first][0].config))
+            found.notes.append(f"{cell.method}, {epochs:g} epochs, differs from {first.method}: {'; '.join(fields)}.")
         kept, words, rest = measured_alike(ours, nearest.build(epochs).to_dict(), cell.method)
         found.placed.runs[epochs, cell] = kept
         found.placed.strays.extend(rest)
@@ -58,6 +61,11 @@ def _cell(nearest: Cell, run: Run, others: Iterable[Cell]) -> Cell:
     """A row without a config of the table's, nor a number of the paper's; `others` are those of the same epochs."""
     assert run.summary is not None
     method = run.summary["method"]
-    alike = sum(other.slug == method and other[:2] == nearest[:2] for other in others)
-    name = f"{method} ({alike + 1})" if alike else method
-    return nearest._replace(method=name, slug=method, config=None, arguments="", paper=None)
+    cell = nearest._replace(method=method, slug=method, config=None, arguments="", paper=None)
+    alike = sum(_are_alike(other, cell) for other in others)
+    return cell._replace(method=f"{method} ({alike + 1})") if alike else cell
+
+
+def _are_alike(one: Cell, other: Cell) -> bool:
+    """Whether two methods of one network on one data set are called the same, but for a number."""
+    return (*one[:2], one.slug) == (*other[:2], other.slug)

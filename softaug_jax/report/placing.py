@@ -140,12 +140,14 @@ def _why(ours: Tree, built: dict[Cell, Tree]) -> tuple[float, str, Cell | None]:
             f"is of {ours.get('dataset')} and {ours.get('model.name')}, which the table was not asked for.",
             None,
         )
-    differences = {cell: _differing(ours, built[cell]) for cell in near}
+    differences = {cell: differing(ours, built[cell]) for cell in near}
     cell = min(near, key=lambda cell: len(differences[cell]))
-    fields = [f"{name} = {ours.get(name)}, not {built[cell].get(name)}" for name in differences[cell]]
+    fields = differences[cell]
     more = f" and {len(fields) - 4} more" if len(fields) > 4 else ""
     return len(fields), f"is nearest to {cell.method}, but has {'; '.join(fields[:4])}{more}.", cell
 
 
-def _differing(ours: Tree, theirs: Tree) -> list[str]:
-    return [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+def differing(ours: Tree, theirs: Tree) -> list[str]:
+    """In what the first config differs from the second, both flat: a field with its two values."""
+    names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+    return [f"{name} = {ours.get(name)}, not {theirs.get(name)}" for name in names]

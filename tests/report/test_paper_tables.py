@@ -196,6 +196,8 @@ def test_other_methods_get_rows_of_their_own_if_wanted(runs):
     assert "soft crop 0.4, 500 epochs, is nearest to SA, but has augment.sigma = 0.4, not 0.3." in table.notes
     learning_rate = "augment.sigma = 0.4, not 0.3; optimizer.learning_rate = 0.01, not 0.1."
     assert f"soft crop 0.4 (2), 500 epochs, is nearest to SA, but has {learning_rate}" in table.notes
+    differs = "differs from soft crop 0.4: optimizer.learning_rate = 0.01, not 0.1."
+    assert f"soft crop 0.4 (2), 500 epochs, {differs}" in table.notes
     assert [stray.workdir.name for stray in table.strays] == ["no_row", "wide_bins"]
     assert not any("soft crop" in note for note in table.notes if note.startswith("Not run"))
 
