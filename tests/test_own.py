@@ -22,6 +22,7 @@ from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
 from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS
 from softaug_jax.tasks.classification import CLASSIFICATION
 from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS
+from softaug_jax.tasks.protocol import Softened
 from softaug_jax.tasks.self_supervised import SELF_SUPERVISED
 from softaug_jax.train import setup
 from softaug_jax.train.validate import validate
@@ -150,10 +151,24 @@ def test_what_is_of_another_shape_is_named(config, monkeypatch):
     monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones(2), v))
     with pytest.raises(UsageError, match=r"targets of SOFTENINGS\['target'\] have shape \(2,\); .* have \(2, 3\)"):
         softened()
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones((2, n)), 1.0))
+    with pytest.raises(UsageError, match=r"weights of SOFTENINGS\['target'\] are a float; .* array of shape \(2,\)"):
+        softened()
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: jnp.ones((2, n)))
+    with pytest.raises(UsageError, match=r"SOFTENINGS\['target'\] returned no pair. It must return targets .* weights"):
+        softened()
     monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: (jnp.ones((2, n)), v))
     monkeypatch.setitem(LOSSES, "focal", lambda logits, targets, loss: jnp.ones((2, 1)))
     with pytest.raises(UsageError, match=r"losses of LOSSES\['focal'\] have shape \(2, 1\); they must have \(2,\)"):
         setup.build(config).objective.loss(jnp.ones((2, 3)), softened())
+
+
+def test_a_loss_of_whole_numbers_is_an_error_as_its_gradient_would_be_0(config, monkeypatch):
+    validate(config, num_devices=1)
+    monkeypatch.setitem(LOSSES, "focal", lambda logits, targets, loss: jnp.ones(2, int))
+    softened = Softened(jnp.ones((2, 3)), jnp.ones(2))
+    with pytest.raises(UsageError, match=r"losses of LOSSES\['focal'\] are int32; they must be floating"):
+        setup.build(config).objective.loss(jnp.ones((2, 3)), softened)
 
 
 @pytest.mark.parametrize(

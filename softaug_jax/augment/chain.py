@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from softaug_jax.augment.mix import Mix
 from softaug_jax.augment.transform import Draws, Transform, fully_visible, image_size
+from softaug_jax.checks import UsageError
 
 MIX = "mix"  # the name of its draws
 FIELDS = ("image", "label")  # of a batch, beside the draws
@@ -105,11 +106,16 @@ class Chain(NamedTuple):
 
 
 def _checked(name: str, result: Any, batch: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """What a transform returned; ValueError if it is not images and a visibility for each, by the member's name."""
+    """What a transform returned; UsageError if it is not images and a visibility for each, by the member's name."""
     if not isinstance(result, tuple) or len(result) != 2:
-        raise ValueError(f"The apply of {name!r} returned no pair. It must return images and their visibility [B].")
+        raise UsageError(f"The apply of {name!r} returned no pair. It must return images and their visibility [B].")
+    if jnp.ndim(result[0]) != 4 or jnp.shape(result[0])[:1] != batch:  # a single image would silently count for all
+        raise UsageError(
+            f"The apply of {name!r} returned images of shape {jnp.shape(result[0])}; they must be [B, H, W, C], with "
+            f"B = {batch[0]}."
+        )
     if jnp.shape(result[1]) not in ((), batch):  # [B, 1] by [B] would silently make [B, B]
-        raise ValueError(
+        raise UsageError(
             f"The apply of {name!r} returned a visibility of shape {jnp.shape(result[1])}; it must be {batch}, one an "
             "image, or a scalar."
         )

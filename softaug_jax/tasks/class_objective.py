@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from softaug_jax.augment import Augmented
 from softaug_jax.augment.mix import mix_targets, partner
+from softaug_jax.checks import UsageError
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.losses import soft_focal_loss
 from softaug_jax.softening import MODES, soften
@@ -68,7 +69,10 @@ class ClassObjective:
           memory: of the steps before.
         """
         mode, num_classes = self._softening.mode, self._num_classes
-        targets, weights = SOFTENINGS[mode](labels, visibility, num_classes, self._softening)
+        softened = SOFTENINGS[mode](labels, visibility, num_classes, self._softening)
+        if not isinstance(softened, (tuple, list)) or len(softened) != 2:
+            raise UsageError(f"SOFTENINGS[{mode!r}] returned no pair. It must return targets [B, N] and weights [B].")
+        targets, weights = softened
         check_shape(f"targets of SOFTENINGS[{mode!r}]", targets, (*labels.shape, num_classes))
         check_shape(f"weights of SOFTENINGS[{mode!r}]", weights, labels.shape)
         if self._online:
@@ -83,6 +87,8 @@ class ClassObjective:
         assert targets is not None
         losses = LOSSES[self._loss_name](logits, targets, self._loss)
         check_shape(f"losses of LOSSES[{self._loss_name!r}]", losses, weights.shape)
+        if not jnp.issubdtype(losses.dtype, jnp.floating):  # whose gradient would be 0
+            raise UsageError(f"The losses of LOSSES[{self._loss_name!r}] are {losses.dtype}; they must be floating.")
         if self._loss.weighting == "batch_mean":  # a control: the released code's reweighting is this, not Eq. 5
             loss = jnp.mean(weights) * jnp.mean(losses)
         else:

@@ -38,8 +38,10 @@ class Softened(NamedTuple):
     memory: Any = ()  # the objective's, of the steps before, where the loss needs it
 
 
-def check_shape(what: str, values: jax.Array, shape: tuple[int, ...]) -> None:
+def check_shape(what: str, values: Any, shape: tuple[int, ...]) -> None:
     """Raises UsageError for another shape, which would broadcast, so that an example's value counted for all."""
+    if not isinstance(values, (jax.Array, np.ndarray)):
+        raise UsageError(f"The {what} are a {type(values).__name__}; they must be an array of shape {shape}.")
     if values.shape != shape:
         raise UsageError(f"The {what} have shape {values.shape}; they must have {shape}.")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from softaug_jax.augment import Chain, CutMix, Flip, HardCrop, Member, Normalize, SoftCrop
+from softaug_jax.checks import UsageError
 
 
 class Dim(NamedTuple):
@@ -116,12 +117,14 @@ class Returns(NamedTuple):
     ("returned", "told"),
     [
         (lambda images: images, "The apply of 'mine' returned no pair"),
+        (lambda images: (images[0], jnp.ones(2)), r"'mine' returned images of shape \(4, 4, 1\); they must be \[B, H"),
+        (lambda images: (images[:1], jnp.ones(2)), r"images of shape \(1, 4, 4, 1\); .* with B = 2"),
         (lambda images: (images, jnp.ones((2, 1))), r"of shape \(2, 1\); it must be \(2,\), one an image"),
         (lambda images: (images, jnp.ones((2, 4, 4))), r"'mine' returned a visibility of shape \(2, 4, 4\)"),
     ],
 )
 def test_an_own_transform_that_returns_something_else_is_told_by_its_name(returned, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(UsageError, match=told):
         Chain((Member("mine", Returns(returned)),)).augment({"image": jnp.ones((2, 4, 4, 1))}, jax.random.key(0))
 
 
