@@ -8,15 +8,48 @@ so that what evaluates and reports the run asks for it as well.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from softaug_jax.checks import UsageError
 
+T = TypeVar("T")
 TRUSTED = "SOFTAUG_IMPORTS"  # the environment's: modules that may be imported for a run whose files name them
+
+
+class Entries(dict[str, T]):
+    """What a config names: functions of the same arguments, the library's, to which one's own are added."""
+
+    def __init__(self, takes: tuple[str, ...], shipped: Mapping[str, T]):
+        super().__init__(shipped)
+        self.takes, self.shipped = takes, dict(shipped)
+
+
+def check_entry(config: Mapping[str, Any], field: str, name: str, entries: Entries[Any]) -> None:
+    """Raises UsageError for an entry that reports would take for another, or that can't be called as it will be.
+
+    Args:
+      config: which has named it.
+      field: of the config, for the message.
+      name: of the entry, which is there.
+      entries: among which it is.
+    """
+    entry, chosen = entries[name], f"config.{field} = {name!r}"
+    if name in entries.shipped and entry is not entries.shipped[name]:
+        raise UsageError(f"{chosen} is the library's own, and was replaced. Give what replaces it a name of its own.")
+    if name not in entries.shipped and not _names(config.get("imports", "")):
+        raise UsageError(
+            f"{chosen} is not the library's own, and the config does not say which module adds it, by which reports "
+            "tell it from another of that name. Set config.imports."
+        )
+    try:
+        inspect.signature(entry).bind(*entries.takes)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{chosen} can't be called with ({', '.join(entries.takes)}): {error}.") from None
 
 
 def import_own(config: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from flax import nnx
 
 from configs import common, simsiam
 from softaug_jax import models
+from softaug_jax.augment import Flip
 from softaug_jax.checks import UsageError
 from softaug_jax.data.info import INFO
 from softaug_jax.models import MODELS
@@ -169,6 +170,39 @@ def test_a_loss_of_whole_numbers_is_an_error_as_its_gradient_would_be_0(config, 
     softened = Softened(jnp.ones((2, 3)), jnp.ones(2))
     with pytest.raises(UsageError, match=r"losses of LOSSES\['focal'\] are int32; they must be floating"):
         setup.build(config).objective.loss(jnp.ones((2, 3)), softened)
+
+
+@pytest.mark.parametrize(
+    ("entries", "field", "entry", "told"),
+    [
+        (SOFTENINGS, "soften.mode", lambda labels, v, n: None, r"\(labels, visibility, num_classes, config.soften\)"),
+        (LOSSES, "loss.name", lambda logits, targets: None, r"can't be called with \(logits, targets, config.loss\)"),
+        (CROPS, "augment.crop", lambda augment: None, r"can't be called with \(config.augment, fill\): too many"),
+        (POLICIES, "augment.policy", Flip(), r"can't be called with \(config.augment\): .* is not a callable object"),
+        (ERASERS, "augment.erase", lambda augment, fill: None, r"\(config.augment\): missing a required .*'fill'"),
+        (PAIR_WEIGHTS, "pairs.hypothesis", lambda iou: None, r"can't be called with \(iou, config.pairs\)"),
+    ],
+)
+def test_what_can_not_be_called_is_told_before_the_training(config, monkeypatch, entries, field, entry, told):
+    section, name = field.split(".")
+    chosen = simsiam.get_config("dataset=digits") if section == "pairs" else config
+    chosen.imports, chosen[section][name] = "my_method", "wrong"
+    monkeypatch.setitem(entries, "wrong", entry)
+    with pytest.raises(UsageError, match=f"config.{field} = 'wrong' .*{told}"):
+        validate(chosen, num_devices=1)
+
+
+def test_an_entry_of_the_librarys_is_not_replaced(config, monkeypatch):
+    monkeypatch.setitem(SOFTENINGS, "target", lambda labels, v, n, s: None)
+    with pytest.raises(UsageError, match=r"config.soften.mode = 'target' is the library's own, and was replaced"):
+        validate(config, num_devices=1)
+
+
+def test_a_config_says_where_its_own_entries_are_from(config):
+    validate(config, num_devices=1)
+    config.imports, config.augment.crop = "", "wide"
+    with pytest.raises(UsageError, match=r"config.augment.crop = 'wide' is not the library's own.* Set config.imports"):
+        validate(config, num_devices=1)
 
 
 @pytest.mark.parametrize(

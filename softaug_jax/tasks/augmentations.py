@@ -9,29 +9,39 @@ from softaug_jax import augment
 from softaug_jax.augment import Chain, Member, Transform
 from softaug_jax.data.info import DatasetInfo
 from softaug_jax.data.schedule import Schedule
+from softaug_jax.own import Entries
 
 Fill = tuple[float, ...]  # the colour of what a crop uncovers, normalised; one value a channel, or one for all
 
 # By the values of `policy`, `crop` and `erase`. A policy gets pixels in 0 to 255, before normalisation and crop; a crop
 # and an eraser normalised images, in which 0 is the mean colour, the eraser after the crop. None: nothing is done.
-POLICIES: dict[str, Callable[[Any], Transform | None]] = {
-    "none": lambda a: None,
-    "randaugment": lambda a: augment.RandAugment(a.policy_num_ops, a.policy_magnitude),
-    "trivialaugment": lambda a: augment.TrivialAugment(),
-}
-CROPS: dict[str, Callable[[Any, Fill], Transform | None]] = {
-    "soft": lambda a, fill: _noisy(a, augment.SoftCrop(a.sigma, fill, a.rounding)),
-    "hard": lambda a, fill: _noisy(a, augment.HardCrop(a.pad_px, fill)),
-    "none": lambda a, fill: None,
-    "random_resized": lambda a, fill: augment.HardWindow((a.scale_min, a.scale_max)),
-    "soft_resized": lambda a, fill: augment.SoftWindow(a.sigma),
-}
-ERASERS: dict[str, Callable[[Any], Transform | None]] = {
-    "none": lambda a: None,
-    "cutout": lambda a: augment.Cutout(a.cutout_px),
-    "random": lambda a: augment.RandomErasing(a.erase_probability, soft=False),
-    "soft_random": lambda a: augment.RandomErasing(a.erase_probability, soft=True),
-}
+POLICIES: Entries[Callable[[Any], Transform | None]] = Entries(
+    ("config.augment",),
+    {
+        "none": lambda a: None,
+        "randaugment": lambda a: augment.RandAugment(a.policy_num_ops, a.policy_magnitude),
+        "trivialaugment": lambda a: augment.TrivialAugment(),
+    },
+)
+CROPS: Entries[Callable[[Any, Fill], Transform | None]] = Entries(
+    ("config.augment", "fill"),
+    {
+        "soft": lambda a, fill: _noisy(a, augment.SoftCrop(a.sigma, fill, a.rounding)),
+        "hard": lambda a, fill: _noisy(a, augment.HardCrop(a.pad_px, fill)),
+        "none": lambda a, fill: None,
+        "random_resized": lambda a, fill: augment.HardWindow((a.scale_min, a.scale_max)),
+        "soft_resized": lambda a, fill: augment.SoftWindow(a.sigma),
+    },
+)
+ERASERS: Entries[Callable[[Any], Transform | None]] = Entries(
+    ("config.augment",),
+    {
+        "none": lambda a: None,
+        "cutout": lambda a: augment.Cutout(a.cutout_px),
+        "random": lambda a: augment.RandomErasing(a.erase_probability, soft=False),
+        "soft_random": lambda a: augment.RandomErasing(a.erase_probability, soft=True),
+    },
+)
 CUT_BY_HOST = ("random_resized", "soft_resized")  # as it decodes: images of any size
 BUILT_IN = frozenset({*POLICIES, *CROPS, *ERASERS})
 

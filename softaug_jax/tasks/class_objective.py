@@ -17,6 +17,7 @@ from softaug_jax.augment.mix import mix_targets, partner
 from softaug_jax.checks import UsageError
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.losses import soft_focal_loss
+from softaug_jax.own import Entries
 from softaug_jax.softening import MODES, soften
 from softaug_jax.tasks import online_smoothing
 from softaug_jax.tasks.protocol import Softened, check_shape
@@ -34,12 +35,15 @@ def _by_equations(
 
 # From labels int [B], visibility [B], N and config.soften to targets [B, N] and weights [B], by the values of `mode`.
 Softening = Callable[[jax.Array, jax.Array, int, Any], tuple[jax.Array, jax.Array]]
-SOFTENINGS: dict[str, Softening] = dict.fromkeys(MODES, _by_equations)
+SOFTENINGS: Entries[Softening] = Entries(
+    ("labels", "visibility", "num_classes", "config.soften"), dict.fromkeys(MODES, _by_equations)
+)
 
 # From logits [B, N], targets [B, N] and config.loss to losses [B], before they are weighted, by the values of `name`.
-LOSSES: dict[str, Callable[[jax.Array, jax.Array, Any], jax.Array]] = {
-    "focal": lambda logits, targets, loss: soft_focal_loss(logits, targets, loss.focal_gamma),
-}
+LOSSES: Entries[Callable[[jax.Array, jax.Array, Any], jax.Array]] = Entries(
+    ("logits", "targets", "config.loss"),
+    {"focal": lambda logits, targets, loss: soft_focal_loss(logits, targets, loss.focal_gamma)},
+)
 
 
 def loss_name(config: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softaug_jax import preview
+from softaug_jax import own, preview
 from softaug_jax.checks import UsageError, at_least_one, check_choice, check_scalar, fraction, not_negative, positive
 from softaug_jax.crops import ROUNDINGS
 from softaug_jax.data.info import INFO, DatasetInfo
@@ -29,6 +29,7 @@ def _check(config: Any, num_devices: int) -> None:
     elif config.soften.p_max < 1.0 / INFO[config.dataset].num_classes:
         raise UsageError(f"config.soften.p_max = {config.soften.p_max} is below chance, which config.soften.p_min is.")
     check_choice("config.loss.name", loss_name(config), LOSSES)
+    own.check_entry(config, "loss.name", loss_name(config), LOSSES)
     if "noise" in config:
         check_scalar("config.noise.sigma", config.noise.sigma, above=0, at_most=1)
     check_scalar("config.augment.uncropped_final_epochs", config.augment.uncropped_final_epochs, at_most=config.epochs)

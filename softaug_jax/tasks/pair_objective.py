@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from softaug_jax.augment import Augmented
 from softaug_jax.metrics import output_std
 from softaug_jax.models.siamese import Embeddings
+from softaug_jax.own import Entries
 from softaug_jax.pair_losses import barlow_twins_loss, simsiam_loss
 from softaug_jax.softening import HYPOTHESES, pair_confidence
 from softaug_jax.tasks.protocol import Softened, check_shape
@@ -24,10 +25,10 @@ def _by_equations(iou: jax.Array, pairs: Any) -> jax.Array:
 
 
 # From the crops' IoU [B] and config.pairs to weights [B], by the values of `hypothesis`.
-PAIR_WEIGHTS: dict[str, Callable[[jax.Array, Any], jax.Array]] = {
-    "none": lambda iou, pairs: jnp.ones_like(iou),
-    **dict.fromkeys(HYPOTHESES, _by_equations),
-}
+PAIR_WEIGHTS: Entries[Callable[[jax.Array, Any], jax.Array]] = Entries(
+    ("iou", "config.pairs"),
+    {"none": lambda iou, pairs: jnp.ones_like(iou), **dict.fromkeys(HYPOTHESES, _by_equations)},
+)
 
 
 class PairObjective:

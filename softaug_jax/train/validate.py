@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from softaug_jax import models
+from softaug_jax import models, own
 from softaug_jax.checks import (
     Range,
     UsageError,
@@ -21,7 +21,6 @@ from softaug_jax.checks import (
 )
 from softaug_jax.data.info import INFO, training_images
 from softaug_jax.data.schedule import Schedule
-from softaug_jax.own import import_own
 from softaug_jax.tasks import idle, task_of
 from softaug_jax.train import distributed, optim
 from softaug_jax.train.workdir import warn
@@ -73,11 +72,13 @@ def validate(config: Any, num_devices: int, typed: Mapping[str, Any] | None = No
 def _validate(config: Any, num_devices: int) -> None:
     if "runs" in config:
         raise UsageError(f"The config {config.name} tests finished runs and describes none: main.py is what takes it.")
-    import_own(config)
+    own.import_own(config)
     task = task_of(config)
     rules = task.rules
     for field, choices in {**CHOICES, **rules.choices}.items():
-        check_choice(f"config.{field}", attrgetter(field)(config), choices)
+        check_choice(f"config.{field}", name := attrgetter(field)(config), choices)
+        if isinstance(choices, own.Entries):
+            own.check_entry(config, field, name, choices)
     for field, check_range in {**RANGES, **rules.ranges}.items():
         check_range(f"config.{field}", attrgetter(field)(config))
     for field in ("periodic", "final"):
