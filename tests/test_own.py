@@ -25,8 +25,10 @@ from softaug_jax.tasks.classification import CLASSIFICATION
 from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS
 from softaug_jax.tasks.protocol import Softened
 from softaug_jax.tasks.self_supervised import SELF_SUPERVISED
-from softaug_jax.train import setup
+from softaug_jax.train import loop, setup
 from softaug_jax.train.validate import validate
+from softaug_jax.train.workdir import Workdir
+from tests.train.helpers import on_one_device
 
 SOURCE = """
 import jax.numpy as jnp
@@ -203,6 +205,19 @@ def test_a_config_says_where_its_own_entries_are_from(config):
     config.imports, config.augment.crop = "", "wide"
     with pytest.raises(UsageError, match=r"config.augment.crop = 'wide' is not the library's own.* Set config.imports"):
         validate(config, num_devices=1)
+
+
+def test_a_module_that_fails_leaves_no_config_that_would_refuse_the_mended_one(config, tmp_path):
+    config.dataset, config.model.name, config.soften.mode = "digits", "resnet8", "linear"
+    config.data.images_per_class, config.batch_size, config.evals.final = 7, 64, ("classification",)
+    with on_one_device(), pytest.raises(AttributeError, match="lowest"):  # a field that the config lacks
+        loop.run(config, tmp_path / "run")
+    folder = Workdir(tmp_path / "run")
+    assert not folder.is_run()
+    folder.claim(config)
+    (folder.path / "checkpoints" / "3").mkdir(parents=True, exist_ok=True)
+    folder.release()
+    assert folder.is_run(), "there is something to go on from"
 
 
 @pytest.mark.parametrize(

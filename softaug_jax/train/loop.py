@@ -71,7 +71,12 @@ def run(
         folder.claim(config)  # after the data, so that a set that is missing leaves no folder behind
     peers.first_says("claimed")
     shared.wait_until_seen(folder)
-    return Training(config, folder, train, test, train_digest).run()
+    try:
+        return Training(config, folder, train, test, train_digest).run()
+    except Exception:  # such as one of the user's own module
+        if peers.is_first:
+            folder.release()
+        raise
 
 
 def evaluate(config: Any, workdir: str | Path) -> dict[str, Any]:

@@ -46,6 +46,14 @@ class Workdir:
                 f"--workdir={self.path} can't be written: {error.strerror}. Choose another folder."
             ) from None
 
+    def release(self) -> None:
+        """Takes the config back where no checkpoint is that a run may go on from: a mended one may be trained here."""
+        try:
+            if not any((self.path / "checkpoints").glob("[0-9]*")):
+                (self.path / "config.json").unlink(missing_ok=True)
+        except OSError as error:
+            warn(f"{self.path}/config.json can't be removed ({error.strerror}): another config needs another workdir")
+
     def is_run(self) -> bool:
         """Whether a run has begun here; UsageError if that can't be seen."""
         try:
