@@ -64,7 +64,7 @@ def import_own(config: Mapping[str, Any]) -> None:
         except Exception as error:  # the module is the user's: anything may be wrong in it
             raise UsageError(
                 f"config.imports = {config['imports']!r}: {name} can't be imported ({type(error).__name__}: {error}). "
-                "The folder it is in must be on PYTHONPATH."
+                "The folder it is in must be on PYTHONPATH, and the checkout if it imports configs."
             ) from error
 
 
@@ -75,12 +75,14 @@ def import_for(workdir: Path, config: Mapping[str, Any]) -> None:
       UsageError: if a module has not been imported before and is not in the environment's SOFTAUG_IMPORTS; or as
         `import_own`.
     """
+    trusted = _names(os.environ.get(TRUSTED, ""))
     names = _names(config.get("imports", ""))
     for name in names:
-        if name not in sys.modules and name not in _names(os.environ.get(TRUSTED, "")):
+        if name not in sys.modules and name not in trusted:
+            wanted = ",".join(dict.fromkeys([*trusted, *names]))
             raise UsageError(
                 f"{workdir} was trained with the module {name}, which is not imported on the word of a file. If you "
-                f"trust it, set {TRUSTED}={','.join(names)} in the environment, or import it first."
+                f"trust it, set {TRUSTED}={wanted} in the environment, or import it first."
             )
     import_own(config)
 

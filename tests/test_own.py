@@ -236,6 +236,9 @@ def test_who_reads_the_run_imports_it_if_told_to(config, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"trained with the module my_method, .* set SOFTAUG_IMPORTS=my_method in"):
         runs.read(tmp_path)
     assert "my_method" not in sys.modules  # nothing is executed because a file says so
+    monkeypatch.setenv("SOFTAUG_IMPORTS", "other")
+    with pytest.raises(UsageError, match="set SOFTAUG_IMPORTS=other,my_method in"):
+        runs.read(tmp_path)
     monkeypatch.setenv("SOFTAUG_IMPORTS", "other,my_method")
     assert runs.read(tmp_path).softening["p_min"] == 1 / 3
     monkeypatch.delenv("SOFTAUG_IMPORTS")
