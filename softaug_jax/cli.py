@@ -165,7 +165,7 @@ def _origin(error: BaseException) -> BaseException:
 
 
 def _guarded(main: Callable[[Any, flags.FlagValues], Any]) -> None:
-    from softaug_jax.train.loop import NonFiniteLoss
+    from softaug_jax.train.training import NonFiniteLoss
 
     try:
         main(flags.FLAGS.config, flags.FLAGS)

@@ -144,7 +144,7 @@ def joined(options: Any) -> Iterator[Peers]:
 
 def leave(error: BaseException) -> None:
     """Ends this process and the others with one line that says why; if there are no others, does nothing."""
-    from softaug_jax.train.loop import NonFiniteLoss
+    from softaug_jax.train.training import NonFiniteLoss
 
     if _peers.is_alone:
         return

@@ -15,7 +15,7 @@ from softaug_jax.paths import path_of
 from softaug_jax.report.__main__ import main as report
 from softaug_jax.report.runs import find
 from softaug_jax.run_files import read_history
-from softaug_jax.train import loop
+from softaug_jax.train import loop, setup
 from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests import bucket
@@ -50,7 +50,7 @@ def state_in(folder):
     """The newest checkpoint's state."""
     checkpoints = Checkpoints(folder, read_only=True)
     config = helpers.config(arg="epochs=3")
-    abstract = jax.eval_shape(loop.setup.build(config, 1437).initial_state)
+    abstract = jax.eval_shape(setup.build(config, 1437).initial_state)
     try:
         return checkpoints.restore(abstract, SINGLE.replicated)[0]
     finally:

@@ -24,6 +24,7 @@ from softaug_jax.train.checkpoint import Checkpoints
 from softaug_jax.train.events import Events
 from softaug_jax.train.progress import Progress
 from softaug_jax.train.state import TrainState
+from softaug_jax.train.training import Training
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config
 
@@ -198,7 +199,7 @@ def test_a_training_goes_on_and_ends_with_an_error_only_if_its_end_is_lost(disk,
     folder = Workdir(disk.path / "run")
     folder.claim(chosen)
     arrays = sources.load("digits", "train"), sources.load("digits", "test")
-    training = loop.Training(chosen, folder, *arrays, shared.digest(arrays[0]))
+    training = Training(chosen, folder, *arrays, shared.digest(arrays[0]))
     train_epoch, newest = training.train_epoch, []
 
     def with_a_full_disk(stop):

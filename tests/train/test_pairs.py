@@ -9,6 +9,7 @@ import pytest
 from softaug_jax.data import sources
 from softaug_jax.train import loop, progress, setup, sharding, shared
 from softaug_jax.train.evaluation import Evaluation
+from softaug_jax.train.training import Training
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main, train
 
@@ -88,7 +89,7 @@ def test_a_tasks_warning_is_told_after_the_epoch(tmp_path, one_device, capsys):
     chosen, folder = pairs(eval_every_epochs=9, checkpoint_every_epochs=9), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
-    training = loop.Training(chosen, folder, train, test, shared.digest(train))
+    training = Training(chosen, folder, train, test, shared.digest(train))
     training.log = MetricsLog(folder, from_step=0)
 
     def collapsed(end, stop):

@@ -12,6 +12,7 @@ from softaug_jax.train import loop
 from softaug_jax.train import peers as peers_file
 from softaug_jax.train.peers import Peers
 from softaug_jax.train.store import Store
+from softaug_jax.train.training import NonFiniteLoss, Training
 
 
 class Client:
@@ -96,12 +97,12 @@ def test_each_hears_what_each_gives():
         (UsageError("no room"), ["told", "closed"]),
         (OSError(5, "Input/output error"), ["told", "closed"]),
         (KeyboardInterrupt(), ["told", "closed"]),
-        (loop.NonFiniteLoss("NaN"), ["closed"]),  # which all see in the same step
+        (NonFiniteLoss("NaN"), ["closed"]),  # which all see in the same step
     ],
 )
 def test_others_hear_of_an_error_before_the_save_under_way_is_waited_for(monkeypatch, error, order):
     seen = []
-    training = object.__new__(loop.Training)
+    training = object.__new__(Training)
     training.peers, training.progress, training.log = mock.Mock(is_first=False), mock.Mock(), mock.Mock()
     training.step, training.schedule, training.headline = 0, mock.Mock(total_steps=9), str
     training.train_epoch = mock.Mock(side_effect=error)
@@ -117,7 +118,7 @@ def test_the_error_of_a_last_save_has_the_reason_of_each_process(tmp_path):
         "checkpoints/9 was not saved (No space left on device)",
         "checkpoints/9 was not saved (another's part)",
     )
-    training = object.__new__(loop.Training)
+    training = object.__new__(Training)
     training.save, training.folder = mock.Mock(), mock.Mock(path=tmp_path)
     training.checkpoints = mock.Mock(problems=lambda: ["an earlier one", waited], latest_step=lambda: 5)
     training.peers = mock.Mock(exchange=lambda own: [full, own, own, ""])

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from softaug_jax.train import loop, progress
+from softaug_jax.train import progress
 from softaug_jax.train.progress import StopRequest, Stopwatch
 from softaug_jax.train.steps import NO_STEP, StepSums
+from softaug_jax.train.training import Training
 
 BATCH, RATE, COMPILING = 10, 100.0, 30.0  # images, images/s, seconds
 
@@ -42,7 +43,7 @@ class Machine:
 
 
 def test_what_compiles_is_left_out_of_the_rate_whatever_its_length(monkeypatch):
-    machine, training = Machine(), object.__new__(loop.Training)
+    machine, training = Machine(), object.__new__(Training)
     monkeypatch.setattr(progress.time, "perf_counter", lambda: machine.now)
     monkeypatch.setattr(jax, "device_get", machine.wait)
     training.state, training.step, training.watch, training.progress = None, 0, Stopwatch(), mock.Mock()

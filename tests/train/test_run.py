@@ -17,6 +17,7 @@ from softaug_jax.checks import UsageError
 from softaug_jax.data import sources
 from softaug_jax.train import evaluation, loop, progress, setup, sharding, shared
 from softaug_jax.train.checkpoint import Checkpoints
+from softaug_jax.train.training import NonFiniteLoss, Training
 from softaug_jax.train.workdir import MetricsLog, Workdir
 from tests.train.helpers import assert_states_equal, config, main
 
@@ -143,7 +144,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
-    training = loop.Training(chosen, folder, train, test, shared.digest(train))
+    training = Training(chosen, folder, train, test, shared.digest(train))
     steps_at_flush = []
     training.log = mock.Mock(flush=lambda: steps_at_flush.append(training.checkpoints.latest_step()))
     training.save()
@@ -151,11 +152,11 @@ def test_what_is_not_finite_is_never_saved(tmp_path, one_device):
     assert steps_at_flush == [None]  # the rows are written before the checkpoint that goes on from them
     training.step += 1
     training.state = training.state._replace(params=jax.tree.map(lambda x: x * jnp.nan, training.state.params))
-    with pytest.raises(loop.NonFiniteLoss, match=r"parameters became NaN or infinite at step 1; .* of step 0 is kept"):
+    with pytest.raises(NonFiniteLoss, match=r"parameters became NaN or infinite at step 1; .* of step 0 is kept"):
         training.save()
     assert training.checkpoints.latest_step() == 0
     with pytest.raises(
-        loop.NonFiniteLoss,
+        NonFiniteLoss,
         match=r"the loss, or the gradient of the step before, became NaN .* at step 0; .* step 0 is kept",
     ):
         training.train_until(5, progress.StopRequest())
@@ -166,16 +167,16 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, one_device):
     chosen, folder = config(arg="epochs=4"), Workdir(tmp_path)
     folder.claim(chosen)
     train, test = sources.load("digits", "train"), sources.load("digits", "test")
-    begun = loop.Training(chosen, folder, train, test, shared.digest(train))
+    begun = Training(chosen, folder, train, test, shared.digest(train))
     begun.save_now()
     in_another_order = sources.Arrays(train.images[::-1], train.labels[::-1])
     with pytest.raises(UsageError, match=r"begun with other training images, or .* in another order \(images: uint8"):
-        loop.Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
+        Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
     begun.kept.pop("train")  # as in an older checkpoint: the run goes on with what is there, and keeps that
     begun.step += 1
     begun.save_now()
     begun.checkpoints.close()
-    resumed = loop.Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
+    resumed = Training(chosen, folder, in_another_order, test, shared.digest(in_another_order))
     assert resumed.kept["train"] == shared.digest(in_another_order) != shared.digest(train)
     resumed.checkpoints.close()
 
