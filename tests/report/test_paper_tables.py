@@ -175,33 +175,6 @@ def test_a_network_that_the_paper_lacks_has_its_rows_where_it_was_run(tmp_path):
     assert list(paper_table("table2", find([tmp_path]), ["cifar10"], ["resnet18"]).blocks) == [500]
 
 
-def test_other_methods_get_rows_of_their_own_if_wanted(runs):
-    wide = {"augment.sigma": 0.4}
-    for seed, error in enumerate((0.038, 0.042)):
-        put(runs / f"wide{seed}", "cifar10_sa", f"seed={seed}", error, wide, method="soft crop 0.4")
-    put(runs / "wide_bins", "cifar10_sa", "seed=3", 0.5, {**wide, "evals.num_bins": 7}, method="soft crop 0.4")
-    put(runs / "wide_slow", "cifar10_sa", "", 0.05, {**wide, "optimizer.learning_rate": 0.01}, method="soft crop 0.4")
-    put(runs / "short", "cifar10_sa", "epochs=30", 0.08, wide, method="soft crop 0.4")
-    put(runs / "no_row", "cifar100_sa", "", 0.2, wide, method="soft crop 0.4")
-    table = paper_table("table2", find([runs]), ["cifar10"], ["resnet18"], others=True)
-    lines = lines_of(table)
-    ours = lines[500, "cifar10", "resnet18", "soft crop 0.4"]
-    assert ours.figures["top1_error"] == (pytest.approx(0.04), pytest.approx(0.002)) and ours.paper is None
-    assert ours.change[0] == pytest.approx(0.04 - mean(HARD))
-    assert lines[500, "cifar10", "resnet18", "soft crop 0.4 (2)"].figures["top1_error"] == (0.05, None)
-    assert [line.cell.method for line in table.blocks[30]] == ["Baseline", "SA", "RA", "SA+RA", "soft crop 0.4"]
-    assert row_of(table.text(), "cifar10", "resnet18", "soft", "crop", "0.4", "30").endswith(
-        "30 - 8.00 1 - - 0.280 2.00"
-    )
-    assert "soft crop 0.4, 500 epochs, is nearest to SA, but has augment.sigma = 0.4, not 0.3." in table.notes
-    learning_rate = "augment.sigma = 0.4, not 0.3; optimizer.learning_rate = 0.01, not 0.1."
-    assert f"soft crop 0.4 (2), 500 epochs, is nearest to SA, but has {learning_rate}" in table.notes
-    differs = "differs from soft crop 0.4: optimizer.learning_rate = 0.01, not 0.1."
-    assert f"soft crop 0.4 (2), 500 epochs, {differs}" in table.notes
-    assert [stray.workdir.name for stray in table.strays] == ["no_row", "wide_bins"]
-    assert not any("soft crop" in note for note in table.notes if note.startswith("Not run"))
-
-
 def test_table_1_and_the_extras(tmp_path):
     put(tmp_path / "focal", "cifar100_baseline", "method=focal,gamma=5", 0.21)
     put(tmp_path / "base", "cifar100_baseline", "", 0.2)
