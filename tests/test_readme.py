@@ -68,7 +68,7 @@ def test_the_studys_means_are_those_of_their_seeds():
     rows = re.findall(
         r"^\| .+? \|(?: (\d) \|)?((?: [\d.]+ ± [\d.]+ \|){7}) `([\w.-]+seed)N(-cpu\.json)` \|$", text, re.M
     )
-    assert [n for n, *_ in rows] == ["", "", "", *"33", *"3333", *"333", *"3333", *"33"]
+    assert [n for n, *_ in rows] == ["", "", "", *"3332", *"3333", *"333", *"3333", *"33"]
     for n, figures, before, after in rows:
         paths = sorted((ROOT / "benchmarks/results").glob(f"{before}[0-9]{after}"))
         assert len(paths) == int(n or 3)
@@ -215,6 +215,13 @@ def test_the_controls_figures_are_those_of_their_records():
     rows = sa, hard, crop, constant = "sa", "baseline", "soft_crop", "soft_crop_label_smoothing"
     to_the_end, hard_targets, smoothed = (f"{row}_cropped_to_the_end" for row in ("sa", "soft_crop", "smoothing"))
     first = lambda row, key="top1_error": f"{seeds(row, key, 100)[0]:.1f}"
+
+    def more(row, key):
+        """How much more than SA in 100 epochs, with the standard error of the difference of means."""
+        a, b = seeds(row, key, 100), seeds(sa, key, 100)
+        between = np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+        return f"{np.mean(a) - np.mean(b):.1f} ± {between:.1f}"
+
     differ = lambda a, b: " ± ".join(f"{value:.1f}" for value in paired(a, b))
     assert (
         all(len(seeds(row)) == 3 for row in (*rows, to_the_end, hard_targets, smoothed))
@@ -251,8 +258,13 @@ def test_the_controls_figures_are_those_of_their_records():
         f"at an ECE of {first(to_the_end, 'ece')} instead of {first(sa, 'ece')} %",
         f"ECE {mean('noise', 'ece', 100)} for {mean('noise_hard', 'ece', 100)}, NLL {nll100('noise')} for "
         f"{nll100('noise_hard')}, {chance('noise', 'noise_hard', 'nll', 100, digits=3)})",
-        f"underfits more: {first('sa_sigma0.375_k2')} %",
-        f"costs SA {seeds('sa_black', epochs=100)[0] - seeds(sa, epochs=100)[0]:.1f} points: {first('sa_black')} %",
+        f"does worse here**: {more('sa_sigma0.375_k2', 'top1_error')} points of error "
+        f"({chance('sa_sigma0.375_k2', sa, 'top1_error', 100)}), NLL {nll100('sa_sigma0.375_k2')} for {nll100(sa)} "
+        f"({chance('sa_sigma0.375_k2', sa, 'nll', 100)}), ECE {mean('sa_sigma0.375_k2', 'ece', 100)} for "
+        f"{mean(sa, 'ece', 100)} % ({chance('sa_sigma0.375_k2', sa, 'ece', 100, digits=3)})",
+        f"colour costs {more('sa_black', 'top1_error')} points of error** (two seeds, "
+        f"{chance('sa_black', sa, 'top1_error', 100)}), and {more('sa_black', hidden)} with 40 % hidden by the mean "
+        f"colour ({chance('sa_black', sa, hidden, 100)})",
         f"is within noise: {first('sa_fill_noise')} %",
         f"SA itself has {' ± '.join(f'{value:.2f}' for value in statistics.mean_and_error(seeds(sa, epochs=100)))} % "
         f"({min(seeds(sa, epochs=100)):.1f} to {max(seeds(sa, epochs=100)):.1f} by its seeds)",
