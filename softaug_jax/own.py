@@ -28,6 +28,10 @@ class Entries(dict[str, T]):
         super().__init__(shipped)
         self.takes, self.shipped = takes, dict(shipped)
 
+    def is_own(self, name: str) -> bool:
+        """Whether an entry of this name is the user's, which may do anything."""
+        return name not in self.shipped
+
 
 def check_entry(config: Mapping[str, Any], field: str, name: str, entries: Entries[Any]) -> None:
     """Raises UsageError for an entry that reports would take for another, or that can't be called as it will be.
@@ -39,9 +43,9 @@ def check_entry(config: Mapping[str, Any], field: str, name: str, entries: Entri
       entries: among which it is.
     """
     entry, chosen = entries[name], f"config.{field} = {name!r}"
-    if name in entries.shipped and entry is not entries.shipped[name]:
+    if not entries.is_own(name) and entry is not entries.shipped[name]:
         raise UsageError(f"{chosen} is the library's own, and was replaced. Give what replaces it a name of its own.")
-    if name not in entries.shipped and not _names(config.get("imports", "")):
+    if entries.is_own(name) and not _names(config.get("imports", "")):
         raise UsageError(
             f"{chosen} is not the library's own, and the config does not say which module adds it, by which reports "
             "tell it from another of that name. Set config.imports."

@@ -43,7 +43,6 @@ ERASERS: Entries[Callable[[Any], Transform | None]] = Entries(
     },
 )
 CUT_BY_HOST = ("random_resized", "soft_resized")  # as it decodes: images of any size
-BUILT_IN = frozenset({*POLICIES, *CROPS, *ERASERS})
 
 
 def augmentations(config: Any, about: DatasetInfo, schedule: Schedule) -> Chain:

@@ -14,7 +14,6 @@ from softaug_jax.data.info import INFO, DatasetInfo
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import Calibration, Classification, Density, Energy, Occluded, Occlusion, Version2
 from softaug_jax.evals.occlusion import check_shares
-from softaug_jax.softening import MODES
 from softaug_jax.tasks import heads, idle
 from softaug_jax.tasks.augmentations import CROPS, CUT_BY_HOST, ERASERS, POLICIES, augmentations
 from softaug_jax.tasks.class_objective import LOSSES, SOFTENINGS, WEIGHTINGS, loss_name
@@ -180,7 +179,7 @@ def _softened(config: Any) -> str:
     s = config.soften
     if s.mode == "none" or idle.softens(config):
         return "hard targets"
-    if s.mode not in MODES:
+    if idle.softens_otherwise(config):
         return str(s.mode)
     if idle.bends(config) or idle.hides(config):
         smoothing, weight = f"smoothing {1 - s.p_max:.3g}", f"weight {s.p_max:.3g}"

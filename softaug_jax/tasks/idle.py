@@ -8,7 +8,7 @@ from typing import Any
 
 from softaug_jax.data.info import INFO
 from softaug_jax.softening import HYPOTHESES, MODES
-from softaug_jax.tasks.augmentations import BUILT_IN
+from softaug_jax.tasks.augmentations import CROPS, ERASERS, POLICIES
 
 Condition = Callable[[Any], str]  # of a config: why the field changes nothing, as a clause; "" if it acts
 
@@ -53,8 +53,8 @@ def both(*conditions: Condition) -> Condition:
 
 def crops(*kinds: str) -> Condition:
     """The crop is one of these, or of the user's own, which may take any field; and on in some epoch."""
-    own = lambda config: "" if config.augment.crop not in BUILT_IN else has("augment.crop", *kinds)(config)
-    return both(own, is_on)
+    is_one = lambda config: "" if CROPS.is_own(config.augment.crop) else has("augment.crop", *kinds)(config)
+    return both(is_one, is_on)
 
 
 def is_on(config: Any) -> str:
@@ -80,7 +80,7 @@ def mixes(config: Any) -> str:
 
 def hides(config: Any) -> str:
     """Some augmentation says that it has left less than all of an image visible."""
-    own = {config.augment.erase, config.augment.policy} - BUILT_IN  # which may hide something
+    own = ERASERS.is_own(config.augment.erase) or POLICIES.is_own(config.augment.policy)  # which may hide something
     why_no_crop, why_no_erasing = CROPS_SOFTLY(config), ERASES_SOFTLY(config)
     if not (why_no_crop and why_no_erasing) or own or softens_otherwise(config) or "noise" in config:
         return ""

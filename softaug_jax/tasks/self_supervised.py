@@ -17,7 +17,6 @@ from softaug_jax.data.info import INFO, DatasetInfo, training_images
 from softaug_jax.data.schedule import Schedule
 from softaug_jax.evals import LinearProbe, NearestNeighbors
 from softaug_jax.models import siamese
-from softaug_jax.softening import HYPOTHESES
 from softaug_jax.tasks import idle
 from softaug_jax.tasks.pair_objective import PAIR_WEIGHTS, PairObjective
 from softaug_jax.tasks.protocol import Recipe, Rules, Task, Tested, evaluations
@@ -130,7 +129,7 @@ def describe(config: Any) -> str:
     name = METHOD_NAMES[p.method]
     if idle.why_idle(config, "pairs.k"):  # which every hypothesis has that tells pairs apart
         return f"{name}, equal weights"
-    if p.hypothesis not in HYPOTHESES:
+    if idle.weighs_otherwise(config):
         return f"{name}, {p.hypothesis}"
     floor = f", p_min {p.p_min:g}" if p.p_min else ""
     return f"{name}, {p.hypothesis.upper().replace('SA', 'SA#')} (k {p.k:g}{floor})"
