@@ -138,7 +138,10 @@ def functional(
     """
 
     def construct(key: jax.Array) -> Any:
-        return group_norms(build(cast(nnx.Rngs, Keys(key))), norm_group)
+        keys = Keys(key)
+        module = group_norms(build(cast(nnx.Rngs, keys)), norm_group)
+        keys.start()
+        return module
 
     abstract = nnx.eval_shape(lambda: construct(jax.random.key(0)))
     train_graph = nnx.graphdef(abstract)

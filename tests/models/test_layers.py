@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from softaug_jax import models
 from softaug_jax.models import layers
 
 
@@ -109,6 +110,18 @@ def test_convolutions_start_as_he_et_al_say(groups):
     assert kernel.shape == (3, 3, 64 // groups, 512)
     np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 512)), rtol=0.02)
     np.testing.assert_allclose(kernel.mean(), 0, atol=1e-3)
+
+
+def test_a_networks_convolutions_are_cut_from_one_draw_and_start_the_same_way():
+    model = models.create("resnet8", num_classes=10, channels=3)
+    draws = [eqn for eqn in jax.make_jaxpr(model.init)(jax.random.key(0)).eqns if "random_bits" in str(eqn)]
+    assert len(draws) == 2, "convolutions, and the classifier: XLA compiles each by itself"
+    params, _ = jax.jit(model.init)(jax.random.key(0))
+    kernels = [np.asarray(leaf) for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+    units = [kernel.ravel() / layers.he_deviation(kernel.shape) for kernel in kernels]
+    assert len(kernels) == 7 and len(np.unique(np.concatenate(units))) > 0.99 * sum(map(len, units))
+    for unit in units:
+        np.testing.assert_allclose([unit.mean(), unit.std()], [0, 1], atol=4 / np.sqrt(len(unit)))
 
 
 def test_the_classifier_starts_as_pytorchs():

@@ -11,7 +11,7 @@ from tests.train.pods import joined
 STEPS = 50
 LOADERS = ("device", "tfdata")
 # A small rate, as in test_feed.py: rounding is to be the only difference between the programs.
-FIELDS = {"optimizer__learning_rate": 0.003}
+FIELDS = {"optimizer__learning_rate": 0.001}
 
 
 def losses(devices: int) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ def test_loss_falls_on_real_images(loader):
 
 # At the recipe's rate of 0.1 the first steps are chaotic: on one device, parameters that differ by 1e-7 lead to losses
 # that differ by 3e-3 after 20 steps. A small rate leaves rounding as the only difference between two programs.
-GENTLE = {"optimizer__learning_rate": 0.003}
+GENTLE = {"optimizer__learning_rate": 0.001}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
