@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -119,27 +118,30 @@ def square_side(share: float, size: tuple[int, int]) -> int:
     return min(round(sqrt(share * height * width)), height, width)
 
 
-def square_corners(index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: int, size: tuple[int, int]) -> jax.Array:
+def square_corners(
+    index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: ArrayLike, size: tuple[int, int]
+) -> jax.Array:
     """Draws the upper left corner of each example's square, uniform over all places wholly inside the image.
 
     Args:
       index: the examples' numbers, int [B].
       key: of the seed, the same for all examples, draws and sides.
       draw: which of several draws, an integer.
-      side: of the square, in pixels, at most min(H, W).
+      side: of the square, in pixels, an integer of at most min(H, W).
       size: (H, W), in pixels.
 
     Returns:
       Corners (y, x), int32 [B, 2], with y in [0, H - side] and x in [0, W - side].
     """
-    if not 0 <= side <= min(size):
-        raise ValueError(f"side = {side} must be between 0 and {min(size)}, the shorter edge.")
+    check_scalar("side", side, at_least=0, at_most=min(size))
     key = _square_key(key, side, draw)
     places = jnp.array([size[0] - side + 1, size[1] - side + 1])
     return jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, places))(jnp.asarray(index))
 
 
-def noise(index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: int, shape: tuple[int, int, int]) -> jax.Array:
+def noise(
+    index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: ArrayLike, shape: tuple[int, int, int]
+) -> jax.Array:
     """Draws each example's noise, independent of its square's place.
 
     Args:
@@ -154,7 +156,7 @@ def noise(index: ArrayLike, *, key: jax.Array, draw: ArrayLike, side: int, shape
     return jax.vmap(draw_one)(jnp.asarray(index)).astype(jnp.float32)
 
 
-def occlude(images: ArrayLike, corners: ArrayLike, side: int, fill: ArrayLike) -> jax.Array:
+def occlude(images: ArrayLike, corners: ArrayLike, side: ArrayLike, fill: ArrayLike) -> jax.Array:
     """Covers a square of each image.
 
     Args:
@@ -178,7 +180,7 @@ def occlude(images: ArrayLike, corners: ArrayLike, side: int, fill: ArrayLike) -
     return jnp.where(covers_row & covers_column, jnp.broadcast_to(jnp.asarray(fill, jnp.float32), images.shape), images)
 
 
-def _covers(start: jax.Array, side: int, length: int) -> jax.Array:
+def _covers(start: jax.Array, side: ArrayLike, length: int) -> jax.Array:
     """Which of `length` places each interval [start, start + side) holds, bool [B, length]."""
     distance = jnp.arange(length)[None, :] - start[:, None]
     return (distance >= 0) & (distance < side)
@@ -190,18 +192,18 @@ def _side(batch: Batch, share: float) -> int:
     return square_side(share, (height, width))
 
 
-def _square_key(key: jax.Array, side: int, draw: ArrayLike) -> jax.Array:
+def _square_key(key: jax.Array, side: ArrayLike, draw: ArrayLike) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, side), draw)
 
 
 def _occluded(batch: Batch, share: float, key: jax.Array, draw: int, fill: jax.Array | None) -> jax.Array:
     """The batch's images, the square covered with `fill`, or with noise where it is None."""
-    return _occlude_batch(batch["image"], batch["index"], key, draw, fill, side=_side(batch, share))
+    return _occlude_batch(batch["image"], batch["index"], key, draw, fill, _side(batch, share))
 
 
-@partial(jax.jit, static_argnames="side")
+@jax.jit
 def _occlude_batch(
-    images: jax.Array, index: jax.Array, key: jax.Array, draw: ArrayLike, fill: jax.Array | None, *, side: int
+    images: jax.Array, index: jax.Array, key: jax.Array, draw: ArrayLike, fill: jax.Array | None, side: ArrayLike
 ) -> jax.Array:
     height, width, channels = images.shape[1:]
     corners = square_corners(index, key=key, draw=draw, side=side, size=(height, width))
