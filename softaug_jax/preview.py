@@ -33,17 +33,19 @@ def write_preview(path: Path, parts: Any, feed: Any, key: jax.Array) -> None:
 
 def draw_images(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
     """Draws the batch's first images, each with v, the label's target p and the weight w."""
-    batch = _first(NUM_IMAGES, batch, parts.chain, key)
-    seen = parts.chain.augment(batch, key)
-    labels = batch["label"]
-    softened = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
-    confidence = jnp.take_along_axis(softened.targets, labels[:, None], axis=1)[:, 0]
-    names = [parts.info.class_name(label) for label in np.asarray(labels)]
+
+    def see(batch: Mapping[str, Any], key: jax.Array) -> tuple[jax.Array, ...]:
+        batch = _first(NUM_IMAGES, batch, parts.chain, key)
+        seen, labels = parts.chain.augment(batch, key), batch["label"]
+        softened = parts.objective.soften(labels, seen.visibility, seen.share, parts.objective.initial_memory())
+        confidence = jnp.take_along_axis(softened.targets, labels[:, None], axis=1)[:, 0]
+        return seen.images, labels, seen.visibility, confidence, softened.weights
+
+    images, *rows = map(np.asarray, jax.jit(see)(batch, key))
     captions = [
-        f"{name}\nv {v:.2f}  p {t:.2f}  w {w:.2f}"
-        for name, v, t, w in zip(names, *map(np.asarray, (seen.visibility, confidence, softened.weights)), strict=True)
+        f"{parts.info.class_name(label)}\nv {v:.2f}  p {t:.2f}  w {w:.2f}" for label, v, t, w in zip(*rows, strict=True)
     ]
-    figures.image_grid(path, _pixels(seen.images, parts.info), captions)
+    figures.image_grid(path, _pixels(images, parts.info), captions)
 
 
 def _first(count: int, batch: Mapping[str, Any], chain: Any, key: jax.Array) -> dict[str, Any]:
@@ -55,18 +57,20 @@ def _first(count: int, batch: Mapping[str, Any], chain: Any, key: jax.Array) -> 
 
 def draw_pairs(path: Path, parts: Any, batch: Mapping[str, Any], key: jax.Array) -> None:
     """Draws the batch's first images with the boxes of their two views, the views, the boxes' IoU and the weight."""
-    batch = _first(NUM_PAIRS, batch, parts.chain, key)
-    images = batch["image"]
-    seen = parts.chain.augment(batch, key)
-    weights = parts.objective.soften(batch["label"], seen.visibility, seen.share, ()).weights
-    boxes = np.asarray(batch["crop_a"]), np.asarray(batch["crop_b"])
-    views = _pixels(seen.images, parts.info)
-    pair_figure.pair_grid(path, np.asarray(images), *boxes, views, np.asarray(seen.visibility), np.asarray(weights))
+
+    def see(batch: Mapping[str, Any], key: jax.Array) -> tuple[jax.Array, ...]:
+        batch = _first(NUM_PAIRS, batch, parts.chain, key)
+        seen = parts.chain.augment(batch, key)
+        weights = parts.objective.soften(batch["label"], seen.visibility, seen.share, ()).weights
+        return batch["image"], batch["crop_a"], batch["crop_b"], seen.images, seen.visibility, weights
+
+    images, first, second, views, iou, weights = map(np.asarray, jax.jit(see)(batch, key))
+    pair_figure.pair_grid(path, images, first, second, _pixels(views, parts.info), iou, weights)
 
 
-def _pixels(images: jax.Array, about: DatasetInfo) -> np.ndarray:
+def _pixels(images: np.ndarray, about: DatasetInfo) -> np.ndarray:
     """Normalised images [..., C] as they are shown, in 0 to 255."""
-    return np.clip(np.asarray(images) * (255.0 * np.asarray(about.std)) + 255.0 * np.asarray(about.mean), 0, 255)
+    return np.clip(images * (255.0 * np.asarray(about.std)) + 255.0 * np.asarray(about.mean), 0, 255)
 
 
 def main(config: Any, out: str, typed: Mapping[str, Any] | None = None) -> None:
