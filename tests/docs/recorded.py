@@ -1,0 +1,34 @@
+"""The figures of the records in benchmarks/results/, as README and docs/ quote them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_ind
+
+ROOT = Path(__file__).parents[2]
+HIDDEN = "occlusion/top1_error@40%"
+README = (ROOT / "README.md").read_text()
+
+
+def read(name: str) -> dict[str, Any]:
+    """The record of this name."""
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+
+
+def runs(pattern: str) -> list[dict[str, Any]]:
+    """Those whose names match, by name."""
+    return [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "results").glob(pattern))]
+
+
+def seeds(row: str, key: str = "top1_error", epochs: int = 500, per_class: int = 200) -> list[float]:
+    """A figure of each seed of a row of the study's small network; errors in percent."""
+    found = runs(f"cifar10_{row}-{per_class}perclass-resnet8-{epochs}ep-seed[0-9]-cpu.json")
+    return [(1 if key == "nll" else 100) * run[key] for run in found]
+
+
+def difference(a: list[float], b: list[float]) -> tuple[str, float]:
+    """How much more the seeds of `a` have than those of `b`, with its standard error; and by which chance."""
+    between = np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
+    return f"{np.mean(a) - np.mean(b):.1f} ± {between:.1f}", float(ttest_ind(a, b).pvalue)
