@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_ind
 
+from softaug_jax.report import statistics
+
 ROOT = Path(__file__).parents[2]
 HIDDEN = "occlusion/top1_error@40%"
 README = (ROOT / "README.md").read_text()
+SHOWN = {  # figures as the tables of README and docs/study.md show them: scale, digits
+    "top1_error": (100, 2),
+    "nll": (1, 3),
+    "ece": (100, 2),
+    **{f"occlusion/top1_error@{share}%": (100, 2) for share in (20, 40, 60, 80)},
+}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -20,6 +28,12 @@ def read(name: str) -> dict[str, Any]:
 def runs(pattern: str) -> list[dict[str, Any]]:
     """Those whose names match, by name."""
     return [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks" / "results").glob(pattern))]
+
+
+def means(found: list[dict[str, Any]]) -> list[str]:
+    """Each figure's mean and standard error, as tables show them."""
+    each = {key: statistics.mean_and_error([scale * run[key] for run in found]) for key, (scale, _) in SHOWN.items()}
+    return [f"{mean:.{SHOWN[key][1]}f} ± {error:.{SHOWN[key][1]}f}" for key, (mean, error) in each.items()]
 
 
 def seeds(row: str, key: str = "top1_error", epochs: int = 500, per_class: int = 200) -> list[float]:

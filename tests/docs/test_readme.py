@@ -5,8 +5,9 @@ import io
 import re
 
 import jax
+import numpy as np
 
-from tests.docs.recorded import README, ROOT, read
+from tests.docs.recorded import HIDDEN, README, ROOT, difference, means, read, runs
 
 RESULTS = (ROOT / "docs" / "results.md").read_text()
 
@@ -28,6 +29,23 @@ def test_quoted_runs_are_recorded():
         record = read(name)
         keys = ("top1_error", "occlusion/top1_error@40%", "ece")
         assert [f"{100 * record[key]:.2f}" for key in keys] == shown
+
+
+def test_the_digits_means_and_what_is_said_of_them_are_those_of_their_records():
+    rows = re.findall(r"^\| .+? \|((?: [\d.]+ ± [\d.]+ \|){7}) `(digits_\w+)` \|$", README, re.M)
+    found = {row: runs(f"{row}-resnet8-60ep-seed[0-9]-cpu.json") for _, row in rows}
+    assert [len(records) for records in found.values()] == [5] * 4
+    for shown, row in rows:
+        assert [figure.strip() for figure in shown.split("|")[:-1]] == means(found[row])
+    hard, soft, crop, _ = ([100 * run["top1_error"] for run in records] for records in found.values())
+    hard40, soft40, *_ = ([100 * run[HIDDEN] for run in records] for records in found.values())
+    for said in (
+        f"from {np.mean(hard):.2f} to {np.mean(crop):.2f} % (p = {difference(crop, hard)[1]:.3f})",
+        f"gives half of that back (p = {difference(soft, crop)[1]:.2f} against hard targets)",
+        f"errs {np.mean(hard40) - np.mean(soft40):.1f} points less than the hard crop, which may be chance "
+        f"(p = {difference(hard40, soft40)[1]:.2f})",
+    ):
+        assert said in " ".join(README.split()), said
 
 
 def test_the_methods_figures_are_those_of_their_records():

@@ -7,15 +7,9 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from softaug_jax.report import statistics
-from tests.docs.recorded import HIDDEN, README, ROOT, difference, read, runs, seeds
+from tests.docs.recorded import HIDDEN, README, ROOT, SHOWN, difference, means, read, runs, seeds
 
 STUDY = (ROOT / "docs" / "study.md").read_text()
-SHOWN = {  # a record's figures as docs/study.md shows them: scale, digits
-    "top1_error": (100, 2),
-    "nll": (1, 3),
-    "ece": (100, 2),
-    **{f"occlusion/top1_error@{share}%": (100, 2) for share in (20, 40, 60, 80)},
-}
 
 
 def test_the_studys_figures_are_those_of_its_records():
@@ -35,11 +29,7 @@ def test_the_studys_means_are_those_of_their_seeds():
     for n, figures, before, after in rows:
         records = runs(f"{before}[0-9]{after}")
         assert len(records) == int(n or 3)
-        expected = []
-        for key, (scale, digits) in SHOWN.items():
-            mean, error = statistics.mean_and_error([scale * record[key] for record in records])
-            expected.append(f"{mean:.{digits}f} ± {error:.{digits}f}")
-        assert [shown.strip() for shown in figures.split("|")[:-1]] == expected
+        assert [shown.strip() for shown in figures.split("|")[:-1]] == means(records)
 
 
 def test_the_figures_by_fill_are_those_of_their_records():
