@@ -137,18 +137,16 @@ def functional(
     Without `features_call`, what is predicted are the features.
     """
 
-    def construct(key: jax.Array) -> Any:
-        keys = Keys(key)
-        module = group_norms(build(cast(nnx.Rngs, keys)), norm_group)
-        keys.start()
-        return module
+    def construct(keys: Keys) -> Any:
+        return group_norms(build(cast(nnx.Rngs, keys)), norm_group)
 
-    abstract = nnx.eval_shape(lambda: construct(jax.random.key(0)))
+    counted = Keys(jax.random.key(0))
+    abstract = nnx.eval_shape(lambda: construct(counted))
     train_graph = nnx.graphdef(abstract)
     eval_graph = nnx.graphdef(nnx.view(abstract, use_running_average=True))
 
     def init(key: jax.Array) -> tuple[Any, Any]:
-        module = construct(key)
+        module = construct(Keys(key, counted))
         return nnx.to_pure_dict(nnx.state(module, nnx.Param)), nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def train(params: Any, stats: Any, inputs: jax.Array, key: jax.Array) -> tuple[Any, Any]:

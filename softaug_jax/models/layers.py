@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from softaug_jax.models.convolution import Conv
@@ -17,41 +16,41 @@ LINEAR_INIT = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 
 class Keys:
-    """What layers ask of `nnx.Rngs` when they are made, and the same keys; `start` draws all convolutions' kernels.
+    """What layers ask of `nnx.Rngs` when they are made, and the same keys; and kernels, all cut from one draw.
 
     Flax counts in an array, and under a trace each read of it looks through all that was traced before: with its own
     class PyramidNet-272 takes 18 s to build and 15 s to initialise, with this one 4 s and 1 s.
 
-    Attributes:
-      convolutions: those of `conv` that were given these keys. Their kernels are 0 until `start`.
+    XLA compiles each draw as a program of its own, and slowly: with one for each of its 271 convolutions the initial
+    state of PyramidNet-272 took 268 s to compile for a GPU, on two CPU cores, and ResNet-18's 9.0 s; so it is 24 and
+    1.9 s. For a TPU ResNet-18's took 8.8 s, and takes 7.1.
+
+    Args:
+      key: that all others derive from.
+      counted: those that the same network was built with before, so that it is known how much to draw. None: only
+        shapes are wanted, and all kernels are 0.
     """
 
-    def __init__(self, key: jax.Array):
-        self._key, self._count = key, 0
-        self.convolutions: list[Conv] = []
+    def __init__(self, key: jax.Array, counted: Keys | None = None):
+        self._key, self._count, self._rows = key, 0, 0
+        self._normals = None
+        if counted is not None:
+            normals = jax.random.normal(jax.random.fold_in(key, counted._count), (counted._rows, 128))
+            self._normals = jax.lax.optimization_barrier(normals)  # XLA would draw each kernel's by itself after all
 
     def params(self) -> jax.Array:
         """The key of the next parameter."""
         self._count += 1
         return jax.random.fold_in(self._key, self._count - 1)
 
-    def start(self) -> None:
-        """Cuts the kernels of all convolutions from one draw.
-
-        XLA compiles each draw as a program of its own, and slowly: with one for each of its 271 convolutions the
-        initial state of PyramidNet-272 took 268 s to compile for a GPU, on two CPU cores, and ResNet-18's 9.0 s; so it
-        is 24 and 1.9 s. For a TPU ResNet-18's took 8.8 s, and takes 7.1.
-        """
-        if not self.convolutions:
-            return
-        shapes = [convolution.kernel.shape for convolution in self.convolutions]
-        sizes = [math.prod(shape) for shape in shapes]
-        ends = np.cumsum([-(-size // 1024) * 8 for size in sizes])  # in rows of 128, eight at a time: a TPU's tiles
-        normals = jax.random.normal(self.params(), (ends[-1], 128))
-        normals = jax.lax.optimization_barrier(normals)  # XLA would draw each part anew, where it is needed
-        parts = jnp.split(normals, ends[:-1])
-        for convolution, shape, size, part in zip(self.convolutions, shapes, sizes, parts, strict=True):
-            convolution.kernel.set_value(part.reshape(-1)[:size].reshape(shape) * he_deviation(shape))
+    def he_normal(self, _: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        """The next kernel, as the function of this name makes it of a key."""
+        size, first = math.prod(shape), self._rows
+        self._rows += -(-size // 1024) * 8  # rows of 128, eight at a time: a TPU's tiles
+        if self._normals is None:
+            return jnp.zeros(shape, dtype)
+        normals = self._normals[first : self._rows].reshape(-1)[:size]
+        return normals.reshape(shape).astype(dtype) * he_deviation(shape)
 
 
 def he_normal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
@@ -76,8 +75,8 @@ def conv(
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
     """A square convolution of odd size, padded as PyTorch does: (size - 1) / 2 on each side."""
-    pad, later = (size - 1) // 2, isinstance(rngs, Keys)
-    convolution = Conv(
+    pad = (size - 1) // 2
+    return Conv(
         channels_in,
         channels,
         (size, size),
@@ -85,13 +84,10 @@ def conv(
         padding=((pad, pad), (pad, pad)),
         feature_group_count=groups,
         use_bias=bias,
-        kernel_init=nnx.initializers.zeros if later else he_normal,
+        kernel_init=rngs.he_normal if isinstance(rngs, Keys) else he_normal,
         dtype=dtype,
         rngs=rngs,
     )
-    if later:
-        rngs.convolutions.append(convolution)
-    return convolution
 
 
 class Network(nnx.Module):

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from scipy.stats import ttest_ind
 
 from softaug_jax.report import statistics
@@ -44,5 +43,5 @@ def seeds(row: str, key: str = "top1_error", epochs: int = 500, per_class: int =
 
 def difference(a: list[float], b: list[float]) -> tuple[str, float]:
     """How much more the seeds of `a` have than those of `b`, with its standard error; and by which chance."""
-    between = np.sqrt(np.var(a, ddof=1) / len(a) + np.var(b, ddof=1) / len(b))
-    return f"{np.mean(a) - np.mean(b):.1f} ± {between:.1f}", float(ttest_ind(a, b).pvalue)
+    more, error = statistics.difference(statistics.mean_and_error(b), statistics.mean_and_error(a))
+    return f"{more:.1f} ± {error:.1f}", float(ttest_ind(a, b).pvalue)

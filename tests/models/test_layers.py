@@ -124,6 +124,19 @@ def test_a_networks_convolutions_are_cut_from_one_draw_and_start_the_same_way():
         np.testing.assert_allclose([unit.mean(), unit.std()], [0, 1], atol=4 / np.sqrt(len(unit)))
 
 
+def test_a_kernel_that_a_network_sets_while_it_is_built_stays_as_it_is():
+    def build(rngs):
+        first, last = (layers.conv(3, 3, 3, dtype=jnp.float32, rngs=rngs) for _ in range(2))
+        last.kernel[...] = 2 * first.kernel[...]
+        return nnx.List([first, last, layers.BatchNorm(3, dtype=jnp.float32, rngs=rngs)])
+
+    call = lambda network, images: images
+    params, _ = models.functional(build, train_call=call, predict_call=call).init(jax.random.key(0))
+    first, last = (params[i]["kernel"] for i in range(2))
+    assert np.asarray(first).all()
+    np.testing.assert_array_equal(last, 2 * first)
+
+
 def test_the_classifier_starts_as_pytorchs():
     kernel = np.asarray(layers.classifier(400, 50, rngs=nnx.Rngs(0)).kernel[...])
     np.testing.assert_allclose(np.abs(kernel).max(), 1 / 20, rtol=1e-3)
